@@ -1,0 +1,46 @@
+"""The whole mission: a table in, a proven model in the registry out."""
+
+from prefect import flow
+
+from tasks.evaluate import EvaluateConfig, evaluate_model
+from tasks.fit import FitConfig, fit_model
+from tasks.ingest import IngestConfig, ingest_table
+from tasks.kinds.registry import Problem
+from tasks.prepare import SplitConfig, prepare_dataset
+from tasks.references import ModelVersion
+from tasks.register import Experiment, RegisterConfig, find_rival, register_model
+from tasks.report import write_report
+from tasks.search import SearchConfig, search_models
+
+
+@flow(name="pipeline")
+def pipeline(
+    data: IngestConfig,
+    problem: Problem,
+    name: str | None = None,
+    split: SplitConfig = SplitConfig(),
+    search: SearchConfig = SearchConfig(),
+    fit: FitConfig = FitConfig(),
+    evaluate: EvaluateConfig = EvaluateConfig(),
+    register: RegisterConfig = RegisterConfig(),
+) -> ModelVersion:
+    """Ingest, search, fit, prove and register a model.
+
+    Args:
+        data: the source and the role of each of its columns.
+        problem: what is to be predicted.
+        name: the registered model; none: made from the problem and the target.
+        split: how much is held back for validation and for the sealed test.
+        search: the budget of the search.
+        fit: how the final model is trained.
+        evaluate: what the model is measured against.
+        register: the gate between challenger and champion.
+    """
+    table = ingest_table(data)
+    dataset = prepare_dataset(table, problem, split)
+    study = search_models(dataset, search)
+    model = fit_model(dataset, study, fit)
+    rival = find_rival(name, model)
+    evaluation = evaluate_model(model, dataset, rival, evaluate)
+    report = write_report(table, dataset, study, model, evaluation)
+    return register_model(name, model, evaluation, report, register)

@@ -1,0 +1,168 @@
+"""The forecaster: per-window scaling -> patches -> LSTM core -> head -> quantiles, as a difference from the season.
+
+Shapes: B windows, L context steps, F horizon, Q quantiles, S season length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import nn
+
+from models.cores.registry import CORES, CoreConfig
+from models.forecaster_facts import Facts
+from models.heads.registry import HEADS, HeadConfig
+from models.heads.shape import HeadShape
+from models.inputs.numeric import NumericInput
+from models.inputs.scaling import SCALINGS, Scaling, location_scale, seasonal_profile
+from models.panel import Windows
+from models.suggest import Suggest
+
+
+class ForecasterConfig(BaseModel):
+    """One point of the search space.
+
+    ``seasons`` is the context in seasons, ``patch_length`` divides it; ``skip_seasons`` newest seasons make the
+    forecast that the head corrects, none: the head predicts the scaled value itself.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    context_length: int = Field(ge=1)
+    patch_length: int = Field(ge=1)
+    skip_seasons: int = Field(0, ge=0)
+    scaling: Scaling = "standard"
+    core: CoreConfig
+    head: Annotated[HeadConfig, Field(discriminator="head")]
+
+    @model_validator(mode="after")
+    def _whole_patches(self) -> ForecasterConfig:
+        if self.context_length % self.patch_length:
+            raise ValueError(
+                f"context_length must be a multiple of patch_length (got {self.context_length} and {self.patch_length})"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Quantiles:
+    """A forecast in scaled units, with what turns it back: ``value = scaled * scale + location``."""
+
+    scaled_BFQ: torch.Tensor
+    location_B: torch.Tensor
+    scale_B: torch.Tensor
+
+    def unscaled(self) -> torch.Tensor:
+        """Return float64 ``[B, F, Q]`` in the target's units, rising along Q."""
+        values = self.scaled_BFQ.double() * self.scale_B[:, None, None] + self.location_B[:, None, None]
+        return values.sort(dim=2).values
+
+
+class Forecaster(nn.Module):
+    """A point of the space as a module."""
+
+    def __init__(self, config: ForecasterConfig, facts: Facts) -> None:
+        super().__init__()
+        self.config, self.facts = config, facts
+        self.input = NumericInput(facts.encoding, facts.calendar_width, config.patch_length)
+        self.core = config.core.build(self.input.patch_width)
+        shape = HeadShape(
+            core=config.core,
+            static_width=self.input.static_width,
+            known_patch_width=self.input.known_patch_width,
+            patch_length=config.patch_length,
+            horizon=facts.horizon,
+            quantiles=len(facts.quantiles),
+        )
+        self.head = config.head.build(shape)
+
+    def forward(self, windows: Windows) -> Quantiles:
+        """Forecast every window."""
+        config, facts = self.config, self.facts
+        location_B, scale_B = location_scale(windows.target_BL, config.scaling, facts.season_length)
+        scaled_BL = (windows.target_BL - location_B[:, None]) / scale_B[:, None]
+        patches_BNX, lengths_B = self.input(windows, scaled_BL)
+        h_BNR, state = self.core(patches_BNX, lengths_B)
+        skip_BF = self._skip(scaled_BL)
+        y_BFQ = self.head(h_BNR, lengths_B, state, self.input.static(windows), self.input.known(windows), skip_BF)
+        return Quantiles(y_BFQ + skip_BF[..., None], location_B, scale_B)
+
+    def _skip(self, scaled_BL: torch.Tensor) -> torch.Tensor:
+        """Return the forecast that the head corrects: ``[B, F]``, zeros without a seasonal skip."""
+        horizon, season = self.facts.horizon, self.facts.season_length
+        if not self.config.skip_seasons:
+            return scaled_BL.new_zeros((len(scaled_BL), horizon), dtype=torch.float32)
+        profile_BS = seasonal_profile(scaled_BL, season, self.config.skip_seasons).float()
+        return profile_BS[:, torch.arange(horizon, device=scaled_BL.device) % season]
+
+
+@dataclass(frozen=True)
+class ForecasterSpace:
+    """The conditional space of forecasters for one data set."""
+
+    facts: Facts
+    heads: list[str]
+
+    def suggest(self, trial: Suggest) -> ForecasterConfig:
+        """Draw a point that fits the data: contexts are whole seasons, patches divide the season."""
+        season = self.facts.season_length
+        seasons = trial.suggest_categorical("seasons", self.seasons)
+        skips = [k for k in (0, 1, 2) if k <= min(self.seasons)]
+        core = trial.suggest_categorical("core", list(CORES))
+        head = trial.suggest_categorical("head", self.heads)
+        return ForecasterConfig(
+            context_length=seasons * season,
+            patch_length=trial.suggest_categorical("patch_length", self.patch_lengths),
+            skip_seasons=trial.suggest_categorical("skip_seasons", skips),
+            scaling=trial.suggest_categorical("scaling", SCALINGS),
+            core=CORES[core].suggest(trial),
+            head=HEADS[head].suggest(trial),
+        )
+
+    def portfolio(self) -> list[dict[str, Any]]:
+        """Return points that the search begins with: one patch a season and a seasonal skip, in some variations."""
+        skip = min(1, min(self.seasons))
+        start: dict[str, Any] = {
+            "seasons": min(self.seasons, key=lambda k: abs(k - 4)),
+            "patch_length": self.patch_lengths[-1],
+            "skip_seasons": skip,
+            "scaling": "mean_abs",
+            "core": "stacked_lstm",
+            "hidden_size": 64,
+            "num_layers": 2,
+            "projection": False,
+            "dropout": 0.1,
+            "residual": True,
+            "layer_norm": True,
+            "head": self.heads[0],
+            "mlp_size": 0,
+            "learning_rate": 3e-3,
+            "weight_decay": 1e-2,
+            "batch_size": 128,
+            "weighting": "error_scale",
+        }
+        variations: list[dict[str, Any]] = [
+            {},
+            {"scaling": "standard", "weighting": "none"},
+            {"head": self.heads[-1], "hidden_size": 96},
+            {"num_layers": 1, "hidden_size": 128, "layer_norm": False},
+        ]
+        return [start | variation for variation in variations]
+
+    @property
+    def seasons(self) -> list[int]:
+        """Contexts on offer, in seasons: no longer than the longest series, and at most a thousand steps or so."""
+        season, longest = self.facts.season_length, self.facts.longest
+        steps = [2, 3, 4, 5, 7, 10, 14] if season > 1 else [8, 16, 32, 64, 128]
+        fitting = [k for k in steps if k * season <= min(longest, 1500)]
+        return fitting or [max(1, min(longest, 1500) // season)]
+
+    @property
+    def patch_lengths(self) -> list[int]:
+        """Divisors of the season, the largest few; without a season, those of every context on offer."""
+        whole = self.facts.season_length if self.facts.season_length > 1 else min(8, *self.seasons)
+        divisors = [p for p in range(1, whole + 1) if whole % p == 0]
+        return divisors[-4:]

@@ -1,0 +1,23 @@
+"""What a head is told of the model around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.cores.registry import CoreConfig
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """Sizes; ``patches`` of ``patch_length`` steps cover the horizon."""
+
+    core: CoreConfig
+    static_width: int
+    known_patch_width: int
+    patch_length: int
+    horizon: int
+    quantiles: int
+
+    @property
+    def patches(self) -> int:
+        return -(-self.horizon // self.patch_length)

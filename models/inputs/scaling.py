@@ -1,0 +1,57 @@
+"""Per-window scaling of the target: location and scale from the context alone, so that level shifts cannot hurt.
+
+Shapes: B windows, L context steps, S season length.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+Scaling = Literal["standard", "season_standard", "mean_abs"]
+SCALINGS: list[Scaling] = ["standard", "season_standard", "mean_abs"]
+
+
+def location_scale(target_BL: torch.Tensor, scaling: Scaling, season_length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the location and the scale of each window: float64 ``[B]`` each, the scale above zero.
+
+    Args:
+        target_BL: float64, NaN where nothing was observed.
+        scaling: ``standard``: mean and standard deviation; ``season_standard``: mean of the newest season and
+            standard deviation of the whole; ``mean_abs``: zero and the mean of the absolute values.
+        season_length: steps of the newest season.
+    """
+    mean_B, std_B = _moments(target_BL)
+    if scaling == "mean_abs":
+        return torch.zeros_like(mean_B), _above_zero(torch.nanmean(target_BL.abs(), dim=1), mean_B)
+    if scaling == "season_standard":
+        newest_B = torch.nanmean(target_BL[:, -season_length:], dim=1)
+        return torch.where(newest_B.isnan(), mean_B, newest_B), _above_zero(std_B, mean_B)
+    return mean_B, _above_zero(std_B, mean_B)
+
+
+def _moments(target_BL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    mean_B = torch.nanmean(target_BL, dim=1).nan_to_num()
+    std_B = torch.nanmean((target_BL - mean_B[:, None]) ** 2, dim=1).nan_to_num().sqrt()
+    return mean_B, std_B
+
+
+def _above_zero(scale_B: torch.Tensor, mean_B: torch.Tensor) -> torch.Tensor:
+    """Replace the scale of a constant window by its level, and that of an all-zero or empty window by one."""
+    level_B = mean_B.abs()
+    fallback_B = torch.where(level_B > 0, level_B, 1.0)
+    scale_B = scale_B.nan_to_num()
+    return torch.where(scale_B > 1e-6 * level_B + 1e-12, scale_B, fallback_B)
+
+
+def seasonal_profile(scaled_BL: torch.Tensor, season_length: int, seasons: int) -> torch.Tensor:
+    """Return the mean of the newest ``seasons`` seasons, phase by phase: ``[B, S]``, 0 where none was observed.
+
+    Args:
+        scaled_BL: scaled target, NaN where nothing was observed; holds at least ``seasons`` seasons.
+        season_length: S.
+        seasons: how many of the newest seasons are averaged.
+    """
+    newest = scaled_BL[:, -seasons * season_length :].reshape(len(scaled_BL), seasons, season_length)
+    return torch.nanmean(newest, dim=1).nan_to_num()

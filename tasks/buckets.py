@@ -1,0 +1,82 @@
+"""Cut a source of any size into buckets of whole items that fit into memory.
+
+A bucket is a range of the sorted item ids, so the parts that come of them are sorted across files, too. Memory is
+bounded by the bucket, not by the source; one item is the least that a bucket can hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from tasks.contract import Ledger
+from tasks.sources import reading
+from tasks.survey import Layout
+
+CELLS = 12_000_000
+"""Values that one bucket holds, about a tenth of a gigabyte."""
+CODE = "item:code"
+_BUCKET = "item:bucket"
+
+
+@dataclass(frozen=True)
+class Items:
+    """All items in the order of their ids.
+
+    Args:
+        ids: [items] as text.
+        buckets: [items], the bucket of each.
+    """
+
+    ids: pl.Series
+    buckets: pl.Series
+
+    @property
+    def count(self) -> int:
+        return int(self.buckets.max()) + 1  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Lazy frames with the columns ``item:code``, ``timestamp`` and the values, in the order of the source."""
+
+    frames: tuple[pl.LazyFrame, ...]
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        for frame in self.frames:
+            yield frame.collect(engine="in-memory")
+
+
+def list_items(layout: Layout, ledger: Ledger, cells: int = CELLS) -> Items:
+    """Count the rows of each item and give each a bucket, at most ``cells`` values in one."""
+    columns = layout.config.item_id
+    width = 2 + len(layout.values())
+    with reading(layout.source.name):
+        frame = layout.source.scan(columns or [layout.config.timestamp])
+        counts = frame.group_by([layout.item_id().alias("item_id"), *columns]).len().collect(engine="streaming")
+    by_id = counts.group_by("item_id").agg(pl.col("len").sum(), pl.len().alias("distinct")).sort("item_id")
+    clashes = by_id.filter((pl.col("distinct") > 1) & pl.col("item_id").is_not_null())
+    if len(columns) > 1 and len(clashes):
+        said = "{count} ids shared by several combinations"
+        ledger.add("item_id_clash", "error", count=len(clashes), examples=clashes["item_id"].head(5), said=said)
+    by_id = by_id.filter(pl.col("item_id").is_not_null())
+    before = by_id["len"].cum_sum().shift(1, fill_value=0) * width
+    return Items(by_id["item_id"], (before // cells).rle_id().cast(pl.Int32))
+
+
+def read_buckets(layout: Layout, items: Items, work: Path) -> Buckets:
+    """Return the buckets of ``layout``; more than one are first written below ``work`` by the streaming engine."""
+    code = pl.col("item_id").cast(pl.Enum(items.ids)).to_physical().cast(pl.Int32)
+    coded = layout.scan().select(code.alias(CODE), pl.exclude("item_id"))
+    if items.count == 1:
+        return Buckets((coded,))
+    bucket = pl.col(CODE).replace_strict(pl.Series(range(len(items.ids)), dtype=pl.Int32), items.buckets)
+    with reading(layout.source.name):
+        coded.with_columns(bucket.alias(_BUCKET)).sink_parquet(
+            pl.PartitionBy(work, key=_BUCKET, include_key=False), compression="lz4", mkdir=True
+        )
+    folders = [work / f"{_BUCKET}={i}" for i in range(items.count)]
+    return Buckets(tuple(pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False) for folder in folders))

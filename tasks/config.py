@@ -1,0 +1,32 @@
+"""What every stage's Config shares: it is frozen, and a key that it does not know is refused by name."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Config(BaseModel):
+    """Base of all Configs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Columns = Annotated[list[str], BeforeValidator(_listed)]
+"""Column names; a single one may be written without a list."""
+
+Duration = Annotated[str, StringConstraints(pattern=r"^(\d+(\.\d+)?(s|m|h|d))+$")]
+"""A length of time such as ``90s``, ``2m`` or ``1h30m``."""
+
+
+def seconds(duration: Duration) -> float:
+    """Return ``duration`` in seconds."""
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)([smhd])", duration))

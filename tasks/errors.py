@@ -1,0 +1,32 @@
+"""The one error that means "your input is wrong": it states the rule, what was received, and the remedy.
+
+Everything else that is raised is a defect or a fault of the machine, and is retried or reported as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """An experiment, a data set or a reference breaks a rule that the user can mend.
+
+    Args:
+        rule: what must hold, naming the key, column or row it is about.
+        received: what was found instead, with the first few places.
+        remedy: what to change.
+    """
+
+    def __init__(self, rule: str, received: str, remedy: str) -> None:
+        super().__init__(rule, received, remedy)
+        self.rule, self.received, self.remedy = rule, received, remedy
+
+    def __str__(self) -> str:
+        return f"{self.rule} (got {self.received}): {self.remedy}"
+
+
+def shortened(values: Iterable[object], most: int = 5) -> str:
+    """List ``values`` for a message, cut after ``most``."""
+    listed = [str(value) for value in values]
+    rest = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,196 @@
+"""Problem kind ``forecast``: the sealed windows, forecast by the model, the champion and the baselines.
+
+This is the one module that opens ``sealed/``.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from models import bundle
+from models.calendar import Frequency, wall_clock
+from models.forecaster_facts import Facts
+from models.panel import Panel
+from tasks import contest
+from tasks.baselines import BASELINES, Setting
+from tasks.contest import Contest, Entry
+from tasks.kinds.forecast_dataset import ForecastDataset
+from tasks.metrics import per_window, seasonal_error
+
+EXAMPLES = 6
+MOST_HISTORY = 400
+
+
+class Predictor(Protocol):
+    """What ``models.bundle.load`` returns."""
+
+    facts: Facts
+
+    def predict(self, panel: Panel, items: np.ndarray, ends: np.ndarray) -> np.ndarray: ...
+
+
+def evaluate(
+    dataset: Path,
+    model: Path,
+    rival: tuple[str, Predictor] | None,
+    rival_note: str | None,
+    baselines: list[str],
+    workers: int,
+    out: Path,
+) -> dict[str, Any]:
+    """Hold the contest on the sealed windows of ``dataset`` and write it into ``out``, as ``tasks.contest`` says.
+
+    Args:
+        dataset: directory of a prepared data set.
+        model: directory of a bundle.
+        rival: the present champion and its name in the leaderboard.
+        rival_note: why there is a champion that cannot be compared.
+        baselines: names in ``BASELINES``.
+        workers: processes that AutoETS may use.
+        out: the directory to write into.
+
+    Returns:
+        The facts of an ``Evaluation``: best_baseline, beats_baselines, beats_champion.
+    """
+    opened, panel = ForecastDataset(dataset), Panel.open(dataset / "sealed")
+    proved = bundle.load(model)
+    items_W, ends_W = opened.test_windows()
+    if rival is not None and (difference := _difference(rival[1].facts, opened.facts)):
+        rival, rival_note = None, difference
+    entries = [_predicted("lstm", "lstm", proved, panel, items_W, ends_W)]
+    if rival is not None:
+        entries.append(
+            _aligned(_predicted(rival[0], "champion", rival[1], panel, items_W, ends_W), rival[1], opened.facts)
+        )
+    entries += _baselines(opened, panel, items_W, ends_W, baselines, workers)
+    series = pl.read_parquet(dataset / "series.parquet")
+    held = Contest(
+        item_ids=_names(series),
+        items_W=items_W,
+        ends_W=ends_W,
+        truth_WF=panel.truth(torch.from_numpy(items_W), torch.from_numpy(ends_W), opened.facts.horizon).numpy(),
+        scale_W=_scales(opened, panel, items_W),
+        levels=opened.facts.quantiles,
+        entries=entries,
+    )
+    facts = contest.summary(held, rival_note)
+    facts |= {"season_length": opened.facts.season_length, "frequency": opened.facts.frequency}
+    contest.write(held, facts, _examples(held, opened, panel, series), out)
+    return {name: facts[name] for name in ("best_baseline", "beats_baselines", "beats_champion")}
+
+
+def _predicted(
+    name: str, kind: Any, predictor: Predictor, panel: Panel, items_W: NDArray[np.int64], ends_W: NDArray[np.int64]
+) -> Entry:
+    started = time.perf_counter()
+    quantiles_WFQ = predictor.predict(panel, items_W, ends_W)
+    return Entry(name, kind, quantiles_WFQ, time.perf_counter() - started)
+
+
+def _aligned(entry: Entry, rival: Predictor, facts: Facts) -> Entry:
+    """Cut a champion's forecast to the horizon and the levels of the data set."""
+    places = [rival.facts.quantiles.index(level) for level in facts.quantiles]
+    return Entry(entry.name, entry.kind, entry.quantiles_WFQ[:, : facts.horizon, places], entry.seconds)
+
+
+def _difference(theirs: Facts, ours: Facts) -> str | None:
+    """Say why a model of ``theirs`` cannot forecast windows of ``ours``; None if it can."""
+    if theirs.horizon < ours.horizon:
+        return f"it forecasts {theirs.horizon} steps and the horizon is now {ours.horizon}"
+    if theirs.frequency != ours.frequency:
+        return f"its step is {theirs.frequency} and that of the data {ours.frequency}"
+    if not set(ours.quantiles) <= set(theirs.quantiles):
+        return f"it knows the quantiles {theirs.quantiles} and {ours.quantiles} are asked for"
+    if theirs.encoding.roles() != ours.encoding.roles():
+        return "it was trained on other covariates"
+    return None
+
+
+def _baselines(
+    opened: ForecastDataset,
+    panel: Panel,
+    items_W: NDArray[np.int64],
+    ends_W: NDArray[np.int64],
+    names: list[str],
+    workers: int,
+) -> list[Entry]:
+    starts_N, calendar = panel.calendar_start.numpy(), panel.calendar.numpy()
+    setting = Setting(
+        training=[panel.history(item, int(end)) for item, end in enumerate(opened.train_end)],
+        items_W=items_W,
+        horizon=opened.facts.horizon,
+        season_length=opened.facts.season_length,
+        levels=opened.facts.quantiles,
+        workers=workers,
+        training_calendar=[calendar[starts_N[i] : starts_N[i] + end] for i, end in enumerate(opened.train_end)],
+        calendar_WA=calendar[starts_N[items_W] + ends_W],
+    )
+    histories = [panel.history(int(item), int(end)) for item, end in zip(items_W, ends_W, strict=True)]
+    entries = []
+    for name in names:
+        started = time.perf_counter()
+        forecasts = BASELINES[name](histories, setting)
+        seconds = time.perf_counter() - started
+        entries.append(Entry(name, "baseline", forecasts.quantiles_WFQ, seconds, forecasts.notes))
+    return entries
+
+
+def _scales(opened: ForecastDataset, panel: Panel, items_W: NDArray[np.int64]) -> NDArray[np.float64]:
+    items_N, place_W = np.unique(items_W, return_inverse=True)
+    season_length = opened.facts.season_length
+    scales = [seasonal_error(panel.history(int(i), int(opened.train_end[i])), season_length) for i in items_N]
+    return np.array(scales)[place_W]
+
+
+def _names(series: pl.DataFrame) -> list[str]:
+    if series["target"].n_unique() == 1:
+        return series["item_id"].to_list()
+    return series.select(pl.concat_str("item_id", "target", separator="|")).to_series().to_list()
+
+
+def _examples(held: Contest, opened: ForecastDataset, panel: Panel, series: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return ``EXAMPLES`` windows spread evenly from the smallest to the largest error, the best first."""
+    error_W = per_window(held.scaled_errors(held.entries[0]))
+    ranked = np.argsort(error_W)[: np.isfinite(error_W).sum()]
+    if not len(ranked):
+        return []
+    places = np.unique(np.linspace(0, len(ranked) - 1, EXAMPLES).round().astype(int))
+    examples = []
+    for place in places:
+        window = int(ranked[place])
+        rank = place / max(len(ranked) - 1, 1)
+        title = "best" if place == 0 else "worst" if rank == 1 else "median" if rank == 0.5 else f"{rank:.0%} of ranks"
+        drawn = _drawn(held, opened, panel, window, int(series["start"][int(held.items_W[window])]))
+        examples.append({"rank": title, "mase": float(error_W[window]), **drawn})
+    return examples
+
+
+def _drawn(held: Contest, opened: ForecastDataset, panel: Panel, window: int, start: int) -> dict[str, Any]:
+    facts, item, end = opened.facts, int(held.items_W[window]), int(held.ends_W[window])
+    shown = min(end, max(2 * facts.horizon, 2 * facts.season_length), MOST_HISTORY)
+    model, *others = held.entries
+    return {
+        "item_id": held.item_ids[item],
+        "end": end,
+        "times": _stamps(facts, start, end + facts.horizon)[end - shown :],
+        "history": panel.history(item, end)[end - shown :].tolist(),
+        "actual": held.truth_WF[window].tolist(),
+        "quantiles": {f"{level:g}": model.quantiles_WFQ[window, :, q].tolist() for q, level in enumerate(held.levels)},
+        "others": {entry.name: held.median(entry)[window].tolist() for entry in others},
+    }
+
+
+def _stamps(facts: Facts, start: int, steps: int) -> list[Any]:
+    frequency = Frequency.parse(facts.frequency)
+    stamps = frequency.grid(start, steps)
+    if not frequency.unit:
+        return stamps.tolist()
+    local = wall_clock(stamps, facts.time_zone if frequency.subdaily else None)
+    return np.datetime_as_string(local.astype("datetime64[us]"), unit="s").tolist()

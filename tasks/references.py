@@ -1,0 +1,111 @@
+"""What crosses a stage boundary: a URI, a fingerprint and a few facts, never the data itself.
+
+``uri`` is a path relative to the store's root, so a reference written on one machine holds on every machine that
+sees the same store. A reference is JSON both ways: ``to_json`` and ``from_json``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The output of one stage. ``stage`` names the directory of the store that holds it."""
+
+    stage: ClassVar[str]
+
+    uri: str
+    fingerprint: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Reference:
+        return TypeAdapter(cls).validate_python(values)
+
+
+@dataclass(frozen=True)
+class Table(Reference):
+    """Canonical parquet: sorted by item and time, on a regular grid, missing steps explicit as nulls."""
+
+    stage: ClassVar[str] = "ingest"
+
+    rows: int
+    items: int
+
+
+@dataclass(frozen=True)
+class Dataset(Reference):
+    """Ragged arrays, split, scalers and vocabularies. The test part lies sealed beside the rest."""
+
+    stage: ClassVar[str] = "prepare"
+
+    kind: str
+    items: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class StudyResult(Reference):
+    """An Optuna study's outcome: its name in the study storage and the best configurations as JSON."""
+
+    stage: ClassVar[str] = "search"
+
+    study_name: str
+    trials: int
+    best_value: float
+
+
+@dataclass(frozen=True)
+class Model(Reference):
+    """A trained model: ``model.json`` beside one safetensors file for each member."""
+
+    stage: ClassVar[str] = "fit"
+
+    kind: str
+    members: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Evaluation(Reference):
+    """What the sealed test part said of a model, of the baselines and of the champion of the day."""
+
+    stage: ClassVar[str] = "evaluate"
+
+    best_baseline: str
+    beats_baselines: bool
+    beats_champion: bool
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version in the MLflow registry. It is MLflow's, not the store's: it has no URI of ours."""
+
+    name: str
+    version: str
+    fingerprint: str
+    run_id: str
+    champion: bool
+
+
+@dataclass(frozen=True)
+class Predictions(Reference):
+    """Parquet with a row for each item and step of the horizon, and a column for each quantile."""
+
+    stage: ClassVar[str] = "predict"
+
+    rows: int
+    items: int
+
+
+@dataclass(frozen=True)
+class Report(Reference):
+    """``report.html``: one self-contained page on data, search, forecasts and errors."""
+
+    stage: ClassVar[str] = "report"

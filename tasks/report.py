@@ -1,0 +1,67 @@
+"""Stage ``report``: one self-contained HTML page on data, search, forecasts and errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+
+from tasks import store
+from tasks.config import Config
+from tasks.environment import environment
+from tasks.references import Dataset, Evaluation, Model, Reference, Report, StudyResult, Table
+
+VERSION = 1
+PAGE = "report.html"
+
+
+class ReportConfig(Config):
+    """Nothing about a report is the user's choice."""
+
+
+@task(name="report", task_run_name="report on {study.trials} trials")
+def write_report(
+    table: Table, dataset: Dataset, study: StudyResult, model: Model, evaluation: Evaluation
+) -> Report:
+    """Write ``report.html``: leaderboard, forecasts, search, errors by step, calibration, the data contract's findings."""
+    stages = (table, dataset, study, model, evaluation)
+    key = store.Key("report", VERSION, ReportConfig(), tuple(reference.fingerprint for reference in stages))
+    places = {reference.stage: store.path(reference) for reference in stages}
+    fingerprints = [(reference.stage, reference.fingerprint) for reference in stages]
+
+    def compute(out: Path) -> dict[str, Any]:
+        from tasks.page import Findings, render
+        from tasks.study_summary import summarise
+
+        evaluated = _read(places["evaluate"] / "evaluation.json")
+        table_facts, dataset_facts = _read(places["ingest"] / "table.json"), _read(places["prepare"] / "dataset.json")
+        page = render(
+            Findings(
+                table=table_facts,
+                evaluation=evaluated,
+                examples=_read(places["evaluate"] / "examples.json"),
+                model=_read(places["fit"] / "model.json"),
+                study=summarise(environment().studies_uri, study.study_name),
+                seconds=_seconds(stages, evaluated),
+                fingerprints=fingerprints,
+                notices=[*table_facts["findings"], *dataset_facts.get("findings", [])],
+            )
+        )
+        (out / PAGE).write_text(page, encoding="utf-8")
+        return {}
+
+    store.commit(key, compute)
+    return Report(key.uri, key.fingerprint)
+
+
+def _seconds(stages: tuple[Reference, ...], evaluated: dict[str, Any]) -> list[tuple[str, float]]:
+    """Return what took how long: the stages as their manifests tell, and each forecaster's share of evaluate."""
+    manifests = [(reference.stage, store.manifest(reference).get("seconds")) for reference in stages]
+    known = [(stage, seconds) for stage, seconds in manifests if seconds is not None]
+    return known + [(f"evaluate: {row['name']}", row["seconds"]) for row in evaluated["leaderboard"]]
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,134 @@
+"""The stage store: one directory an output, named by its fingerprint, complete if its manifest stands.
+
+    stages/prepare/3f2a…/manifest.json      written last, inside a temporary directory
+                        /…                  whatever the stage wrote
+    stages/prepare/3f2a….lock               held by the one process that computes it
+    work/fit-9c1d…/                         what a killed stage leaves for its successor
+
+An output appears by one rename, so it is whole or absent. A retry, a re-run after a crash and an unchanged second run
+are the same call of ``commit``. Two runs of one stage wait for each other on the lock, which the kernel drops when
+its holder dies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydantic import BaseModel
+
+from tasks.environment import environment
+from tasks.errors import InputError
+from tasks.references import Reference
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Key:
+    """What an output is a function of.
+
+    Args:
+        stage: the stage's name.
+        version: the stage's code version: raise it when the same input should give another output.
+        config: the stage's Config.
+        inputs: fingerprints of the input references, in order; for ingest, of the source's content.
+    """
+
+    stage: str
+    version: int
+    config: BaseModel
+    inputs: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of SHA-256 over the key as canonical JSON."""
+        parts = [self.stage, self.version, self.config.model_dump(mode="json"), list(self.inputs)]
+        canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @property
+    def uri(self) -> str:
+        return f"{self.stage}/{self.fingerprint}"
+
+    @property
+    def work(self) -> Path:
+        """A directory that outlives a crash of the stage; ``commit`` removes it."""
+        path = environment().work / f"{self.stage}-{self.fingerprint}"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def commit(key: Key, compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """Return the facts of the output of ``key``, computing it only if it is not there.
+
+    Args:
+        key: what the output is a function of.
+        compute: writes the output into the directory that it is given and returns the facts for the manifest.
+    """
+    final = environment().store / key.uri
+    if (final / MANIFEST).exists():
+        return _facts(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(final.with_suffix(".lock")):
+        if (final / MANIFEST).exists():
+            return _facts(final)
+        started = final.with_suffix(".partial")
+        shutil.rmtree(started, ignore_errors=True)
+        shutil.rmtree(final, ignore_errors=True)
+        started.mkdir()
+        manifest = {
+            "stage": key.stage,
+            "version": key.version,
+            "config": key.config.model_dump(mode="json"),
+            "inputs": list(key.inputs),
+            "facts": compute(started),
+        }
+        _write_durably(started / MANIFEST, json.dumps(manifest, indent=2))
+        os.replace(started, final)
+        shutil.rmtree(key.work)
+    return manifest["facts"]
+
+
+def path(reference: Reference) -> Path:
+    """Return the directory of ``reference``.
+
+    Raises:
+        InputError: the URI leaves the store, or nothing complete stands there.
+    """
+    root = environment().store
+    found = (root / reference.uri).resolve()
+    if not found.is_relative_to(root):
+        raise InputError(
+            "a reference must lie inside the store", repr(reference.uri), f"use a URI relative to {root}, as a stage returned it"
+        )
+    if not (found / MANIFEST).exists():
+        raise InputError(
+            f"the output of {reference.stage} must be complete in the store",
+            f"no {MANIFEST} in {reference.uri}",
+            "run the stage again: it computes only what is missing",
+        )
+    return found
+
+
+def manifest(reference: Reference) -> dict[str, Any]:
+    """Return the whole manifest of ``reference``: stage, version, config, inputs, facts."""
+    return json.loads((path(reference) / MANIFEST).read_text())
+
+
+def _facts(directory: Path) -> dict[str, Any]:
+    return json.loads((directory / MANIFEST).read_text())["facts"]
+
+
+def _write_durably(target: Path, text: str) -> None:
+    with target.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,288 @@
+"""The first pass over a source: roles, types and unreadable values, counted by one streamed aggregation.
+
+What it returns, a Layout, reads the rows in canonical types; that every value can be read has been checked before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import polars as pl
+
+from tasks import stamps
+from tasks.contract import EXAMPLES, Ledger, severity
+from tasks.roles import TEXT, check_roles, used_columns, value_columns
+from tasks.sources import FILE, ROW, Source, reading
+from tasks.stamps import Clock
+
+if TYPE_CHECKING:
+    from tasks.ingest import IngestConfig
+
+ONE_SERIES = "series"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a source become canonical.
+
+    Args:
+        schema: the source's columns and their types.
+        clock: how stamps are read.
+        categorical: covariates that are text.
+        numeric: all other value columns.
+        rows: of the source.
+    """
+
+    source: Source
+    config: IngestConfig
+    schema: dict[str, pl.DataType]
+    clock: Clock
+    categorical: tuple[str, ...]
+    numeric: tuple[str, ...]
+    rows: int
+
+    def values(self) -> list[str]:
+        """Return the value columns in canonical order."""
+        return value_columns(self.config)
+
+    def item_id(self) -> pl.Expr:
+        parts = [_identity(column, self) for column in self.config.item_id]
+        return pl.concat_str(parts, separator="|") if parts else pl.lit(ONE_SERIES)
+
+    def scan(self) -> pl.LazyFrame:
+        """Return ``item_id``, ``timestamp`` and the value columns in the order of the source."""
+        config = self.config
+        numbers = [_number(column, self).fill_nan(None).alias(column) for column in self.numeric]
+        if config.infinite == "null":
+            numbers = [
+                pl.when(number.is_infinite()).then(None).otherwise(number).alias(number.meta.output_name())
+                for number in numbers
+            ]
+        texts = [_category(column, self).alias(column) for column in self.categorical]
+        stamp = self.clock.read(_stamp(config.timestamp, self))
+        frame = self.source.scan(used_columns(config))
+        named = {expression.meta.output_name(): expression for expression in [*numbers, *texts]}
+        return frame.select(
+            self.item_id().alias("item_id"), stamp.alias("timestamp"), *(named[column] for column in self.values())
+        )
+
+
+def survey(source: Source, config: IngestConfig, ledger: Ledger) -> Layout:
+    """Check roles, types and values of ``source``; findings go to ``ledger``.
+
+    Raises:
+        InputError: the columns do not bear their roles, or there are no rows, so that nothing further can be checked.
+    """
+    schema = source.columns()
+    check_roles(config, schema, ledger)
+    ledger.raise_errors()
+    draft = Layout(source, config, schema, Clock("wall", None, False), (), (), 0)
+    with reading(source.name):
+        counts = (
+            source.scan(used_columns(config))
+            .select(**dict(_counts(draft)))
+            .collect(engine="streaming")
+            .row(0, named=True)
+        )
+    if not counts["rows"]:
+        ledger.add("empty", "error", said="0 rows in {what}", what=source.name)
+        ledger.raise_errors()
+    categorical = [column for column in value_columns(config) if _is_categorical(column, draft, counts)]
+    numeric = [column for column in value_columns(config) if column not in categorical]
+    clock = _choose_clock(draft, counts, ledger)
+    layout = Layout(source, config, schema, clock, tuple(categorical), tuple(numeric), counts["rows"])
+    _check_values(layout, counts, ledger)
+    _check_stamps(layout, counts, ledger)
+    return layout
+
+
+def _text(column: str, layout: Layout) -> pl.Expr:
+    """Return text without surrounding blanks, null where it means missing."""
+    value = pl.col(column).cast(pl.String).str.strip_chars()
+    return pl.when(value.is_in(layout.config.null_values)).then(None).otherwise(value)
+
+
+def _is_text(column: str, layout: Layout) -> bool:
+    return isinstance(layout.schema[column], TEXT)
+
+
+def _number(column: str, layout: Layout) -> pl.Expr:
+    value = _text(column, layout) if _is_text(column, layout) else pl.col(column)
+    return value.cast(pl.Float64, strict=False)
+
+
+def _category(column: str, layout: Layout) -> pl.Expr:
+    return _text(column, layout) if layout.source.text else pl.col(column).cast(pl.String)
+
+
+def _identity(column: str, layout: Layout) -> pl.Expr:
+    return _category(column, layout)
+
+
+def _stamp(column: str, layout: Layout) -> pl.Expr:
+    return _text(column, layout) if _is_text(column, layout) else pl.col(column)
+
+
+def _counts(layout: Layout) -> Iterator[tuple[str, pl.Expr]]:
+    """Yield the aggregates of the pass, named ``what:column``."""
+    config = layout.config
+    yield "rows", pl.len()
+    for column in config.item_id:
+        yield f"null:{column}", _identity(column, layout).null_count()
+    for column in value_columns(config):
+        value = _text(column, layout) if _is_text(column, layout) else pl.col(column)
+        number = _number(column, layout)
+        yield f"given:{column}", value.count()
+        yield f"number:{column}", number.count()
+        yield f"nan:{column}", number.is_nan().sum()
+        yield f"infinite:{column}", number.is_infinite().sum()
+    stamp = _stamp(config.timestamp, layout)
+    yield f"null:{config.timestamp}", stamp.null_count()
+    if _is_text(config.timestamp, layout):
+        offset = stamps.parse_offset(stamp)
+        yield "stamp:integer", stamps.is_integer(stamp).sum()
+        yield "stamp:iso", stamps.parse_wall(stamp).count()
+        yield "stamp:offset", offset.count()
+        yield "stamp:least", offset.min()
+        yield "stamp:most", offset.max()
+
+
+def _is_categorical(column: str, layout: Layout, counts: dict[str, Any]) -> bool:
+    if column in layout.config.target:
+        return False
+    if column in layout.config.categorical:
+        return True
+    if layout.source.text:
+        return 2 * counts[f"number:{column}"] < counts[f"given:{column}"]
+    return _is_text(column, layout)
+
+
+def _choose_clock(layout: Layout, counts: dict[str, Any], ledger: Ledger) -> Clock:
+    column, zone = layout.config.timestamp, layout.config.time_zone
+    dtype = layout.schema[column]
+    if zone is not None and not _zone_exists(zone):
+        remedy = "write an IANA name such as Europe/Berlin, America/New_York or UTC"
+        ledger.add("time_zone", "error", column, said="{what}", what=repr(zone), remedy=remedy)
+        zone = None
+    if isinstance(dtype, TEXT):
+        clock = _clock_of_text(column, zone, counts, ledger)
+    elif dtype.is_integer():
+        clock = Clock("integer", None, False)
+    elif isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+        clock = Clock("instant", zone or dtype.time_zone, False)
+    else:
+        clock = Clock("wall", zone, False)
+    if clock.kind == "integer" and zone is not None:
+        ledger.add(
+            "time_zone", "error", column, said="{what} for an integer index", what=repr(zone), remedy="leave it out"
+        )
+    return clock
+
+
+def _clock_of_text(column: str, zone: str | None, counts: dict[str, Any], ledger: Ledger) -> Clock:
+    if counts["stamp:integer"] > counts["stamp:iso"]:
+        return Clock("integer", None, True)
+    if 0 < counts["stamp:offset"] < counts["stamp:iso"]:
+        naive = counts["stamp:iso"] - counts["stamp:offset"]
+        said = "{count} stamps without an offset beside {what} with one"
+        remedy = "write all stamps with an offset, or none"
+        what = f"{counts['stamp:offset']:,}"
+        ledger.add("mixed_zones", "error", column, count=naive, said=said, what=what, remedy=remedy)
+    elif counts["stamp:offset"] and counts["stamp:least"] != counts["stamp:most"] and zone is None:
+        said = "offsets from {what}"
+        what = f"{_offset(counts['stamp:least'])} to {_offset(counts['stamp:most'])}"
+        remedy = "set data.time_zone to the zone whose clock shapes the data (or to UTC)"
+        ledger.add("mixed_zones", "error", column, said=said, what=what, remedy=remedy)
+    return Clock("instant", zone or "UTC", True) if counts["stamp:offset"] else Clock("wall", zone, True)
+
+
+def _offset(minutes: int) -> str:
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+
+
+def _zone_exists(zone: str) -> bool:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _check_values(layout: Layout, counts: dict[str, Any], ledger: Ledger) -> None:
+    config = layout.config
+    for column in config.item_id:
+        if count := counts[f"null:{column}"]:
+            places = _places(layout, column, _identity(column, layout).is_null())
+            ledger.add("null_item_id", "error", column, count=count, examples=places, said="{count} nulls")
+    for column in layout.numeric:
+        given, number = counts[f"given:{column}"], counts[f"number:{column}"]
+        if given > number:
+            _find_unparsable(layout, column, given - number, ledger)
+        if count := counts[f"infinite:{column}"]:
+            places = _places(layout, column, _number(column, layout).is_infinite())
+            level, said = severity(config.infinite), "{count} infinite values"
+            ledger.add("infinite", level, column, count=count, examples=places, said=said, action="set to null")
+        missing = layout.rows - number + counts[f"nan:{column}"]
+        if column in config.target and given == number and missing == layout.rows:
+            ledger.add("all_null_target", "error", column, count=missing, said="{count} nulls in as many rows")
+
+
+def _find_unparsable(layout: Layout, column: str, count: int, ledger: Ledger) -> None:
+    remedy = "set data.unparsable: null"
+    if column not in layout.config.target:
+        remedy += f" (or add {column!r} to data.categorical)"
+    bad = _text(column, layout).is_not_null() & _number(column, layout).is_null()
+    ledger.add(
+        "unparsable",
+        severity(layout.config.unparsable),
+        column,
+        count=count,
+        examples=_places(layout, column, bad),
+        said="{count} values that are not",
+        action="set to null",
+        what="numbers",
+        remedy=remedy,
+    )
+
+
+def _check_stamps(layout: Layout, counts: dict[str, Any], ledger: Ledger) -> None:
+    column, clock = layout.config.timestamp, layout.clock
+    stamp = _stamp(column, layout)
+    if count := counts[f"null:{column}"]:
+        places = _places(layout, column, stamp.is_null())
+        ledger.add("null_timestamp", "error", column, count=count, examples=places, said="{count} nulls")
+    if clock.text:
+        readable = "stamp:integer" if clock.kind == "integer" else "stamp:iso"
+        what = "whole numbers" if clock.kind == "integer" else "ISO dates or date-times"
+        if count := layout.rows - counts[f"null:{column}"] - counts[readable]:
+            good = stamps.is_integer(stamp) if clock.kind == "integer" else stamps.parse_wall(stamp).is_not_null()
+            places = _places(layout, column, stamp.is_not_null() & ~good)
+            ledger.add(
+                "unparsable_stamp",
+                "error",
+                column,
+                count=count,
+                examples=places,
+                said="{count} values that are not",
+                what=what,
+            )
+    if clock.kind == "wall" and clock.zone:
+        wall = stamps.parse_wall(stamp) if clock.text else stamp
+        bad = wall.is_not_null() & clock.read(stamp).is_null()
+        count = layout.source.scan([column]).select(bad.sum()).collect(engine="streaming").item()
+        if count:
+            places = _places(layout, column, bad)
+            said = "{count} that it skips or shows twice"
+            ledger.add("wall_clock", "error", column, count=count, examples=places, said=said, what=clock.zone)
+
+
+def _places(layout: Layout, column: str, bad: pl.Expr) -> list[str]:
+    """Return the first places where ``bad`` holds, as ``'abc' in row 17``."""
+    frame = layout.source.scan([column], numbered=True).filter(bad).head(EXAMPLES).collect(engine="streaming")
+    return [
+        f"{repr(row[column])[:60]} in row {row[ROW]:,}" + (f" of {row[FILE]}" if FILE in row else "")
+        for row in frame.iter_rows(named=True)
+    ]
