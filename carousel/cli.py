@@ -59,9 +59,11 @@ def run(experiment: ExperimentFile, set_: Overrides = [], verbose: Verbose = Fal
 
     with prefect_api(env) as addresses:
         version = _run_flow("pipeline", parameters)
+    from tasks.leaderboard import verdict
+
     _print_leaderboard(version.name)
-    verdict = "is the champion" if version.champion else "stays a challenger: no promotion"
-    print(f"\n{version.name} version {version.version} {verdict}.")
+    print("", *verdict(version), sep="\n")
+    print(f"{version.name} version {version.version} is {'the champion' if version.champion else 'a challenger'}.")
     print(f"See it at {addresses.mlflow}" if addresses else "See it in MLflow: carousel ui")
 
 
@@ -85,11 +87,14 @@ def predict(
 ) -> None:
     """Predict with a registered model."""
     env = _environment(verbose)
-    from carousel.predictions import deliver
+    from carousel.predictions import check_target, deliver
     from carousel.services import prefect_api
+    from tasks.registry import resolve
 
+    check_target(out)
+    resolve(model)
     with prefect_api(env):
-        predictions = _run_flow("predict", {"model": model, "data": data})
+        predictions = _run_flow("predict", {"model": model, "source": data})
     print(f"{predictions.rows} rows for {predictions.items} items in {deliver(predictions, out)}")
 
 
@@ -128,7 +133,7 @@ def start_servers(
     env = _environment(verbose)
     from carousel import up
 
-    up.stop_on_sigterm()
+    up.stop_on_signals()
     try:
         print("Starting Prefect, MLflow and a worker ...", flush=True)
         with up.servers(env, prefect_port, mlflow_port) as (addresses, services):

@@ -57,9 +57,10 @@ def until_stopped(services: list[Service]) -> None:
         time.sleep(0.5)
 
 
-def stop_on_sigterm() -> None:
-    """Let SIGTERM end this process as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def stop_on_signals() -> None:
+    """Let SIGTERM and SIGINT raise KeyboardInterrupt, also where a shell started this process with SIGINT ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def register(env: Environment, variables: dict[str, str]) -> None:
@@ -127,6 +128,8 @@ def _variables(addresses: Addresses, prefect_port: int) -> dict[str, str]:
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "carousel",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "CAROUSEL_DIRECTORY": os.getcwd(),
     }
 

@@ -3,12 +3,13 @@
 from prefect import flow
 
 from tasks.evaluate import EvaluateConfig, evaluate_model
+from tasks.experiment import described, model_name
 from tasks.fit import FitConfig, fit_model
 from tasks.ingest import IngestConfig, ingest_table
 from tasks.kinds.registry import Problem
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import ModelVersion
-from tasks.register import Experiment, RegisterConfig, find_rival, register_model
+from tasks.register import RegisterConfig, find_rival, register_model
 from tasks.report import write_report
 from tasks.search import SearchConfig, search_models
 
@@ -36,6 +37,8 @@ def pipeline(
         evaluate: what the model is measured against.
         register: the gate between challenger and champion.
     """
+    name = model_name(name, problem, data)
+    experiment = described(locals())
     table = ingest_table(data)
     dataset = prepare_dataset(table, problem, split)
     study = search_models(dataset, search)
@@ -43,4 +46,4 @@ def pipeline(
     rival = find_rival(name, model)
     evaluation = evaluate_model(model, dataset, rival, evaluate)
     report = write_report(table, dataset, study, model, evaluation)
-    return register_model(name, model, evaluation, report, register)
+    return register_model(name, experiment, model, rival, evaluation, report, register)

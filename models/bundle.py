@@ -59,6 +59,8 @@ def load(directory: Path) -> Bundle:
 class Bundle:
     """Members that forecast together."""
 
+    kind = "forecast"
+
     def __init__(self, facts: Facts, members: list[Forecaster]) -> None:
         self.facts, self.members = facts, members
 

@@ -58,6 +58,16 @@ class Frequency:
             return ((first - month.astype("datetime64[us]")) + months.astype("datetime64[us]")).astype(np.int64)
         return start + index * (self.count * _MICROSECONDS.get(self.unit, 1))
 
+    def steps_from(self, firsts: np.ndarray, stamps: np.ndarray) -> np.ndarray:
+        """Return the step of each stamp, counted from its ``firsts``: int64, -1 where it is off the grid."""
+        if self.unit in _MONTHS:
+            months, origins = (values.astype("datetime64[us]").astype("datetime64[M]") for values in (stamps, firsts))
+            within, rest = stamps - _micros(months), firsts - _micros(origins)
+            distance, unit = (months - origins).astype(np.int64), self.count * _MONTHS[self.unit]
+            return np.where((distance % unit == 0) & (within == rest), distance // unit, -1)
+        distance, unit = stamps - firsts, self.count * _MICROSECONDS.get(self.unit, 1)
+        return np.where(distance % unit == 0, distance // unit, -1)
+
     def phase(self, start: int) -> int:
         """Return what two items must share for their stamps to lie on one grid."""
         if self.unit in _MONTHS:
@@ -73,6 +83,10 @@ class Frequency:
             months = np.array([start, stop]).astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
             return int(months[1] - months[0]) // (self.count * _MONTHS[self.unit])
         return (stop - start) // (self.count * _MICROSECONDS.get(self.unit, 1))
+
+
+def _micros(months: np.ndarray) -> np.ndarray:
+    return months.astype("datetime64[us]").astype(np.int64)
 
 
 def wall_clock(stamps: np.ndarray, time_zone: str | None) -> np.ndarray:

@@ -7,6 +7,8 @@ Code 0 stands for every category that the training part did not hold, and for a 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
@@ -24,6 +26,9 @@ class Encoding(BaseModel):
     """The covariates of a panel by role, in column order, and how each is encoded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    TARGET: ClassVar[str] = "target:name"
+    """The static category that tells series of several targets apart; no column of a table has this name."""
 
     past_numeric: list[str] = []
     known_numeric: list[str] = []

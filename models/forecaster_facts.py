@@ -8,7 +8,11 @@ from models.encoding import Encoding
 
 
 class Facts(BaseModel):
-    """Sizes, time and columns; ``longest`` is the longest training part in steps."""
+    """Sizes, time and columns; ``longest`` is the longest training part in steps.
+
+    ``item_columns``, ``time_column`` and ``targets`` are the names that the user's tables have; the rest of the
+    columns stand in the encoding.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -19,4 +23,12 @@ class Facts(BaseModel):
     quantiles: list[float]
     calendar_width: int
     longest: int
+    item_columns: list[str]
+    time_column: str
+    targets: list[str]
     encoding: Encoding
+
+    @property
+    def integer_time(self) -> bool:
+        """Whether time is an index instead of dates."""
+        return self.frequency.isdigit()

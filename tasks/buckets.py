@@ -73,7 +73,11 @@ def read_buckets(layout: Layout, items: Items, work: Path) -> Buckets:
     coded = layout.scan().select(code.alias(CODE), pl.exclude("item_id"))
     if items.count == 1:
         return Buckets((coded,))
-    bucket = pl.col(CODE).replace_strict(pl.Series(range(len(items.ids)), dtype=pl.Int32), items.buckets)
+    of_code = items.buckets.to_numpy()
+    # Polars' own look-ups (replace_strict, gather from a literal) hold gigabytes here; numpy's holds one batch.
+    bucket = pl.col(CODE).map_batches(
+        lambda codes: pl.Series(of_code[codes.to_numpy()]), return_dtype=pl.Int32, is_elementwise=True
+    )
     with reading(layout.source.name):
         coded.with_columns(bucket.alias(_BUCKET)).sink_parquet(
             pl.PartitionBy(work, key=_BUCKET, include_key=False), compression="lz4", mkdir=True

@@ -17,6 +17,7 @@ from tasks.study_summary import StudySummary
 MODEL, INTERVAL, TRUTH, CHAMPION = "#3b7cff", "rgba(59,124,255,0.22)", "#7f8a99", "#d9a01d"
 OTHERS = ("#e0723a", "#3fa66b", "#a06bd1", "#1fa3b5", "#c2527e")
 LONGEST_NAME = 34
+FAR_OFF = 2.0
 
 
 def colours(leaderboard: list[dict[str, Any]]) -> dict[str, str]:
@@ -45,6 +46,9 @@ def examples(drawn: list[dict[str, Any]], baseline: str, palette: dict[str, str]
     for place, window in enumerate(drawn):
         for trace in _window(window, baseline, palette, first=place == 0):
             figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
+        origin = window["times"][len(window["history"])]
+        row, column = place // columns + 1, place % columns + 1
+        figure.add_vline(x=origin, line={"color": TRUTH, "width": 1, "dash": "dot"}, row=row, col=column)
     figure.update_annotations(font_size=13)
     return _styled(figure, 275 * rows + 40, legend_y=1 + 40 / (275 * rows))
 
@@ -114,12 +118,15 @@ def importance(shares: dict[str, float]) -> go.Figure:
 
 
 def by_horizon(errors: dict[str, list[float | None]], palette: dict[str, str]) -> go.Figure:
-    """Draw each forecaster's scaled error at each step of the horizon."""
+    """Draw each forecaster's scaled error at each step of the horizon; one that is far off starts hidden."""
     figure = go.Figure()
+    means = {name: _mean(values) for name, values in errors.items()}
+    hidden = {name for name, mean in means.items() if mean > FAR_OFF * min(means.values())}
     for name, values in errors.items():
         line = {"color": palette[name], "width": 2.6 if palette[name] == MODEL else 1.5}
         steps = list(range(1, len(values) + 1))
-        figure.add_trace(go.Scatter(x=steps, y=values, name=name, line=line, mode=_mode(values)))
+        visible = "legendonly" if name in hidden else True
+        figure.add_trace(go.Scatter(x=steps, y=values, name=name, line=line, mode=_mode(values), visible=visible))
     figure.update_xaxes(title="step of the horizon")
     figure.update_yaxes(title="error, in units of MASE", rangemode="tozero")
     return _styled(figure, 360)
@@ -133,10 +140,17 @@ def calibration(levels: list[float], observed: dict[str, list[float | None]], pa
     for name, shares in observed.items():
         model = palette[name] == MODEL
         line = {"color": palette[name], "width": 2.6 if model else 1.2}
-        figure.add_trace(go.Scatter(x=levels, y=shares, name=name, line=line, mode="lines+markers" if model else "lines"))
+        figure.add_trace(
+            go.Scatter(x=levels, y=shares, name=name, line=line, mode="lines+markers" if model else "lines")
+        )
     figure.update_xaxes(title="quantile level", tickformat=".0%", range=[0, 1])
     figure.update_yaxes(title="truths at or below it", tickformat=".0%", range=[0, 1])
     return _styled(figure, 360)
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else 0.0
 
 
 def _mode(values: Sequence[Any]) -> str:

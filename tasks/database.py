@@ -17,7 +17,7 @@ import polars as pl
 import sqlalchemy
 from sqlalchemy.engine import URL, make_url
 
-from tasks.errors import InputError
+from tasks.errors import InputError, shortened
 from tasks.sources import expand
 
 BATCH = 250_000
@@ -43,15 +43,14 @@ def fetch_query(query: Any, columns: Sequence[str], work: Path) -> str:
     try:
         with engine.connect().execution_options(stream_results=True, max_row_buffer=BATCH) as connection:
             result = connection.execute(sqlalchemy.text(_escaped(query.sql)))
-            batches = [
-                _write(rows, list(result.keys()), columns, work, i) for i, rows in enumerate(result.partitions(BATCH))
-            ]
-            batches = batches or [_write([], list(result.keys()), columns, work, 0)]
+            names = _distinct(list(result.keys()))
+            batches = [_write(rows, names, columns, work, i) for i, rows in enumerate(result.partitions(BATCH))]
+            batches = batches or [_write([], names, columns, work, 0)]
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise _refused(error, url, query) from None
     finally:
         engine.dispose()
-    return _unify(work, batches)
+    return _unify(work, batches, columns)
 
 
 def connection_url(connection: str) -> URL:
@@ -124,6 +123,16 @@ def _escaped(sql: str) -> str:
     return sql.replace(":", r"\:")
 
 
+def _distinct(names: list[str]) -> list[str]:
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise InputError(
+            "column names of the query's result must differ",
+            f"more than one column {shortened(sorted(map(repr, repeated)))}",
+            "name them apart in data.source.sql (select ... as ...)",
+        )
+    return names
+
+
 def _refused(error: sqlalchemy.exc.SQLAlchemyError, url: URL, query: Any) -> InputError:
     said = str(getattr(error, "orig", None) or error).strip()
     for secret in {str(url.password or ""), str(url.query.get("password", ""))} - {""}:
@@ -137,9 +146,11 @@ def _refused(error: sqlalchemy.exc.SQLAlchemyError, url: URL, query: Any) -> Inp
 
 
 def _write(rows: Any, names: list[str], columns: Sequence[str], work: Path, number: int) -> pl.DataFrame:
-    """Write one batch and return its schema as an empty frame."""
-    wanted = [(i, name) for i, name in enumerate(names) if name in set(columns)]
-    frame = pl.DataFrame([_series(name, [row[i] for row in rows]) for i, name in wanted])
+    """Write one batch, other columns than those wanted as nulls, and return its schema as an empty frame."""
+    wanted = {name: i for i, name in enumerate(names) if name in set(columns)}
+    values = [_series(name, [row[i] for row in rows]) for name, i in wanted.items()]
+    others = [pl.Series(name, [None] * len(rows), dtype=pl.Null) for name in names if name not in wanted]
+    frame = pl.DataFrame(values + others)
     frame.write_parquet(work / f"batch-{number:05d}.raw", compression="lz4")
     return frame.clear()
 
@@ -153,16 +164,17 @@ def _series(name: str, values: list[Any]) -> pl.Series:
     return pl.Series(name, values, strict=False)
 
 
-def _unify(work: Path, batches: list[pl.DataFrame]) -> str:
+def _unify(work: Path, batches: list[pl.DataFrame], columns: Sequence[str]) -> str:
     """Give all batches one schema: a batch of nulls alone, or of whole numbers alone, has guessed another."""
     schema = pl.concat(batches, how="vertical_relaxed").schema
+    kept = sorted(name for name in schema if name in set(columns))
     total, rows = [0, 0], 0
     for raw in sorted(work.glob("batch-*.raw")):
         frame = pl.read_parquet(raw).cast(schema)
         frame.write_parquet(raw.with_suffix(".parquet"), compression="lz4")
         raw.unlink()
         rows += len(frame)
-        for seed in (0, 1):
-            total[seed] += int(frame.hash_rows(seed=seed).to_numpy().sum(dtype="uint64")) if frame.width else 0
-    text = f"{[(name, str(dtype)) for name, dtype in schema.items()]} {rows} {[value % 2**64 for value in total]}"
+        for seed in (0, 1) if kept else ():
+            total[seed] += int(frame.select(kept).hash_rows(seed=seed).to_numpy().sum(dtype="uint64"))
+    text = f"{[(name, str(schema[name])) for name in kept]} {rows} {[value % 2**64 for value in total]}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]

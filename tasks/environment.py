@@ -75,6 +75,8 @@ def quiet(env: Environment) -> None:
         "PREFECT_HOME": str(env.prefect_home),
         "PREFECT_LOGGING_LEVEL": "INFO" if env.verbose else "ERROR",
         "PREFECT_SERVER_LOGGING_LEVEL": "INFO" if env.verbose else "CRITICAL",
+        "MLFLOW_LOGGING_LEVEL": "INFO" if env.verbose else "ERROR",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "true" if env.verbose else "false",
         "CAROUSEL_HOME": str(env.root),
     }
     for name, value in defaults.items():

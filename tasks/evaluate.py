@@ -48,7 +48,7 @@ def evaluate_model(model: Model, dataset: Dataset, rival: ModelVersion | None, e
 def _champion(rival: ModelVersion | None) -> tuple[tuple[str, Any] | None, str | None]:
     if rival is None:
         return None, None
-    from tasks.registry_models import load_bundle
+    from tasks.registry import load_bundle
 
     try:
         return (f"champion v{rival.version}", load_bundle(rival)), None

@@ -16,6 +16,16 @@ from tasks import charts
 from tasks.study_summary import StudySummary
 
 TEMPLATE = "report.html.j2"
+_UNITS = {
+    "s": "second",
+    "m": "minute",
+    "h": "hour",
+    "d": "day",
+    "w": "week",
+    "mo": "month",
+    "q": "quarter",
+    "y": "year",
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,7 @@ def render(findings: Findings) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": _number, "duration": _duration, "percent": _percent}
+    environment.filters |= {"number": _number, "duration": _duration, "percent": _percent, "steps": _steps}
     evaluation = findings.evaluation
     model = next(row for row in evaluation["leaderboard"] if row["kind"] == "lstm")
     return environment.get_template(TEMPLATE).render(
@@ -127,7 +137,16 @@ def _states(study: StudySummary) -> list[tuple[str, int, float]]:
 def _number(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
-    return f"{value:,.{digits}f}" if abs(value) < 10_000 else f"{value:,.0f}"
+    text = f"{value:,.{digits}f}" if abs(value) < 1000 else f"{value:,.0f}"
+    return text.replace("-", "−")
+
+
+def _steps(count: int, frequency: str) -> str:
+    """Return ``count`` steps of ``frequency`` in words: 24 months, 24 steps of 15 minutes."""
+    unit = _UNITS.get(frequency.lstrip("0123456789"), "step")
+    width = int(frequency[: len(frequency) - len(frequency.lstrip("0123456789"))] or 1)
+    plural = unit if count == 1 and width == 1 else f"{unit}s"
+    return f"{count} {plural}" if width == 1 else f"{count} steps of {width} {plural}"
 
 
 def _percent(value: float | None, digits: int = 0) -> str:

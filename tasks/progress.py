@@ -1,9 +1,8 @@
-"""Progress of long work: a live artifact in Prefect's UI and a line on the terminal."""
+"""Progress of long work: a live artifact in Prefect's UI and a passing line on the terminal."""
 
 from __future__ import annotations
 
-import sys
-import time
+import logging
 from types import TracebackType
 from uuid import UUID
 
@@ -20,7 +19,8 @@ class Progress:
     def __init__(self, name: str, items: int, budget: float | None = None) -> None:
         self.name, self.items, self.budget = name, items, budget
         self._artifact: UUID | None = None
-        self._shown = 0.0
+        self._note = ""
+        self._log = logging.getLogger(f"carousel.{name}")
 
     def __enter__(self) -> Progress:
         from prefect.context import TaskRunContext
@@ -35,17 +35,14 @@ class Progress:
         """Show ``done`` items after ``seconds``; ``note`` says the best so far."""
         share = max(done / self.items, seconds / self.budget if self.budget else 0.0)
         left = f", at most {max(0.0, self.budget - seconds):.0f} s left" if self.budget else ""
-        text = f"{self.name}: {done} of {self.items}, {note}{left}"
-        if sys.stderr.isatty():
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-        elif time.monotonic() - self._shown > 10:
-            print(text, file=sys.stderr, flush=True)
-            self._shown = time.monotonic()
+        self._note = f"{done} of {self.items}, {note}"
+        text = f"{self._note}{left}"
+        self._log.info(text, extra={"passing": True})
         if self._artifact:
             from prefect.artifacts import update_progress_artifact
 
             update_progress_artifact(self._artifact, progress=min(100.0, 100 * share), description=text)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if sys.stderr.isatty():
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        if self._note:
+            self._log.info(self._note)

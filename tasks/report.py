@@ -22,9 +22,7 @@ class ReportConfig(Config):
 
 
 @task(name="report", task_run_name="report on {study.trials} trials")
-def write_report(
-    table: Table, dataset: Dataset, study: StudyResult, model: Model, evaluation: Evaluation
-) -> Report:
+def write_report(table: Table, dataset: Dataset, study: StudyResult, model: Model, evaluation: Evaluation) -> Report:
     """Write ``report.html``: leaderboard, forecasts, search, errors by step, calibration, the data contract's findings."""
     stages = (table, dataset, study, model, evaluation)
     key = store.Key("report", VERSION, ReportConfig(), tuple(reference.fingerprint for reference in stages))
@@ -50,7 +48,7 @@ def write_report(
             )
         )
         (out / PAGE).write_text(page, encoding="utf-8")
-        return {}
+        return {"findings": [*table_facts["findings"], *dataset_facts.get("findings", [])]}
 
     store.commit(key, compute)
     return Report(key.uri, key.fingerprint)
@@ -58,8 +56,9 @@ def write_report(
 
 def _seconds(stages: tuple[Reference, ...], evaluated: dict[str, Any]) -> list[tuple[str, float]]:
     """Return what took how long: the stages as their manifests tell, and each forecaster's share of evaluate."""
-    manifests = [(reference.stage, store.manifest(reference).get("seconds")) for reference in stages]
-    known = [(stage, seconds) for stage, seconds in manifests if seconds is not None]
+    manifests = [(reference.stage, store.manifest(reference)) for reference in stages]
+    told = [(stage, written.get("seconds") or written["facts"].get("seconds")) for stage, written in manifests]
+    known = [(stage, seconds) for stage, seconds in told if seconds is not None]
     return known + [(f"evaluate: {row['name']}", row["seconds"]) for row in evaluated["leaderboard"]]
 
 

@@ -59,5 +59,5 @@ def _bears(dtype: pl.DataType, key: str) -> bool:
     if key == "item_id":
         return not dtype.is_nested()
     if key == "timestamp":
-        return dtype.is_integer() or dtype in (pl.Date, pl.Datetime, pl.String)
+        return dtype.is_integer() or dtype in (pl.Date, pl.Datetime, pl.String, pl.Null)
     return dtype.is_numeric() or isinstance(dtype, (*TEXT, *_NUMBERS))

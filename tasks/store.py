@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,17 +85,20 @@ def commit(key: Key, compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any
         shutil.rmtree(started, ignore_errors=True)
         shutil.rmtree(final, ignore_errors=True)
         started.mkdir()
+        began = time.monotonic()
+        facts = compute(started)
         manifest = {
             "stage": key.stage,
             "version": key.version,
             "config": key.config.model_dump(mode="json"),
             "inputs": list(key.inputs),
-            "facts": compute(started),
+            "facts": facts,
+            "seconds": round(time.monotonic() - began, 3),
         }
         _write_durably(started / MANIFEST, json.dumps(manifest, indent=2))
         os.replace(started, final)
         shutil.rmtree(key.work)
-    return manifest["facts"]
+    return facts
 
 
 def path(reference: Reference) -> Path:
@@ -119,7 +123,7 @@ def path(reference: Reference) -> Path:
 
 
 def manifest(reference: Reference) -> dict[str, Any]:
-    """Return the whole manifest of ``reference``: stage, version, config, inputs, facts."""
+    """Return the whole manifest of ``reference``: stage, version, config, inputs, facts, seconds."""
     return json.loads((path(reference) / MANIFEST).read_text())
 
 

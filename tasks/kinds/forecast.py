@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models import bundle
 from models.forecaster import Forecaster, ForecasterConfig, ForecasterSpace
+from models.forecaster_facts import Facts
 from models.panel import Panel
 from models.problem import Forecast
 from models.sampling import WindowSampler
@@ -19,6 +20,9 @@ from models.training import TrainingConfig, train
 from tasks import metrics
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.kinds.kind import SplitOptions
+
+
+PYFUNC = Path(__file__).with_name("forecast_pyfunc.py")
 
 
 class Recipe(BaseModel):
@@ -118,3 +122,17 @@ def describe(directory: Path, recipes: list[dict[str, Any]], out: Path) -> None:
     """Write ``model.json`` for a bundle of trained ``recipes``."""
     configs = [Recipe.model_validate(recipe).model for recipe in recipes]
     bundle.write_description(out, ForecastDataset(directory).facts, configs)
+
+
+def signature(described: dict[str, Any]) -> tuple[Any, Any]:
+    """Return an input example and MLflow's signature for the bundle that ``model.json`` describes."""
+    from tasks.kinds import forecast_signature
+
+    return forecast_signature.signature(Facts.model_validate(described["facts"]))
+
+
+def predict(predictor: bundle.Bundle, table: Path, out: Path) -> dict[str, Any]:
+    """Write forecasts for canonical table ``table`` into ``out``, a part at a time."""
+    from tasks.kinds import forecast_prediction
+
+    return forecast_prediction.predict(predictor, table, out)

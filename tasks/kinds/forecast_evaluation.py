@@ -165,8 +165,8 @@ def _examples(held: Contest, opened: ForecastDataset, panel: Panel, series: pl.D
     examples = []
     for place in places:
         window = int(ranked[place])
-        rank = place / max(len(ranked) - 1, 1)
-        title = "best" if place == 0 else "worst" if rank == 1 else "median" if rank == 0.5 else f"{rank:.0%} of ranks"
+        last = len(ranked) - 1
+        title = "best" if place == 0 else "worst" if place == last else f"rank {place + 1} of {last + 1}"
         drawn = _drawn(held, opened, panel, window, int(series["start"][int(held.items_W[window])]))
         examples.append({"rank": title, "mase": float(error_W[window]), **drawn})
     return examples

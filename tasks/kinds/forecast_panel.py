@@ -23,6 +23,7 @@ from models.problem import Forecast
 from tasks.errors import InputError, shortened
 from tasks.kinds.forecast_dataset import Split
 from tasks.kinds.kind import SplitOptions
+from tasks.kinds.stamps import microseconds
 from tasks.metrics import seasonal_error
 
 MOST_CATEGORIES = 100_000
@@ -54,6 +55,7 @@ def prepare(source: Path, problem: Forecast, options: SplitOptions, out: Path) -
         InputError: no series is long enough, or a categorical column has too many values.
     """
     table = json.loads((source / "table.json").read_text())
+    roles = json.loads((source / "manifest.json").read_text())["config"]
     frequency = Frequency.parse(table["frequency"])
     split = Split(
         horizon=problem.horizon,
@@ -76,6 +78,9 @@ def prepare(source: Path, problem: Forecast, options: SplitOptions, out: Path) -
         quantiles=problem.quantiles,
         calendar_width=len(feature_names(frequency)),
         longest=int(train_end.max()),
+        item_columns=roles["item_id"],
+        time_column=roles["timestamp"],
+        targets=table["target"],
         encoding=encoding,
     )
     for name, lengths in (("train", train_end), ("sealed", steps)):
@@ -112,17 +117,8 @@ def _observed_length(frame: pl.DataFrame, target: str, starts: np.ndarray, lengt
 
 
 def _measured(series: Series, frequency: Frequency) -> pl.DataFrame:
-    stamps = _stamps(series.frame["timestamp"], frequency)[series.starts]
+    stamps = microseconds(series.frame["timestamp"], frequency)[series.starts]
     return pl.DataFrame({"item_id": series.item_ids, "target": series.target, "start": stamps, "steps": series.steps})
-
-
-def _stamps(column: pl.Series, frequency: Frequency) -> np.ndarray:
-    """Return stamps as ``models.calendar`` counts them: int64 ``[rows]``."""
-    if isinstance(column.dtype, pl.Datetime):
-        if column.dtype.time_zone and not frequency.subdaily:
-            column = column.dt.replace_time_zone(None)
-        return column.dt.epoch("us").to_numpy()
-    return column.to_numpy()
 
 
 def _require_length(series: pl.DataFrame, train_end: np.ndarray, split: Split) -> list[dict[str, Any]]:
@@ -160,7 +156,7 @@ def _fit_encoding(source: Path, table: dict[str, Any], split: Split) -> Encoding
         for kind in ("numeric", "categorical")
     }
     if len(table["target"]) > 1:
-        roles["static_categorical"].append("target")
+        roles["static_categorical"].append(Encoding.TARGET)
     numeric = roles["past_numeric"] + roles["known_numeric"] + roles["static_numeric"]
     moments = {column: np.zeros(3) for column in numeric}
     seen: dict[str, set[str]] = {c: set() for r in roles for c in roles[r] if r.endswith("_categorical")}
@@ -169,7 +165,7 @@ def _fit_encoding(source: Path, table: dict[str, Any], split: Split) -> Encoding
         for column in numeric:
             moments[column] = _merged(moments[column], frame[column].drop_nulls().to_numpy())
         for column, values in seen.items():
-            values |= {series.target} if column == "target" else set(frame[column].drop_nulls().unique())
+            values |= {series.target} if column == Encoding.TARGET else set(frame[column].drop_nulls().unique())
             if len(values) > MOST_CATEGORIES:
                 raise InputError(
                     f"a categorical column may have {MOST_CATEGORIES} values",
@@ -238,7 +234,7 @@ def _fill(
         for i, column in enumerate(encoding.static_numeric):
             arrays["static_numeric"][mine, i] = encoding.encode_numeric(column, heads[column].cast(pl.Float64).to_numpy())
         for i, column in enumerate(encoding.static_categorical):
-            named = pl.Series([series.target] * len(heads)) if column == "target" else heads[column]
+            named = pl.Series([series.target] * len(heads)) if column == Encoding.TARGET else heads[column]
             arrays["static_codes"][mine, i] = _codes(encoding, column, named)
         starts = first + np.cumsum(taken) - taken
         spans = zip(starts, np.minimum(train_end[mine], taken), strict=True)

@@ -45,6 +45,9 @@ class Learner(Protocol):
 class Kind(Protocol):
     """The functions of a kind's module."""
 
+    PYFUNC: Path
+    """The file that MLflow takes as the registered model's code."""
+
     def prepare(self, source: Path, problem: Any, options: SplitOptions, out: Path) -> dict[str, Any]:
         """Write the data set of canonical table ``source`` into ``out`` and return facts: ``items`` and ``steps``."""
         ...
@@ -59,4 +62,12 @@ class Kind(Protocol):
 
     def describe(self, dataset: Path, recipes: list[dict[str, Any]], out: Path) -> None:
         """Write what a bundle of trained ``recipes`` is beside its weights: ``model.json``."""
+        ...
+
+    def signature(self, described: dict[str, Any]) -> tuple[Any, Any]:
+        """Return an input example (pandas) and MLflow's signature for the bundle that ``model.json`` describes."""
+        ...
+
+    def predict(self, bundle: Any, table: Path, out: Path) -> dict[str, Any]:
+        """Write predictions for canonical table ``table`` into ``out``, a part at a time; return ``rows`` and ``items``."""
         ...

@@ -151,6 +151,15 @@ def test_sqlite_query_gives_the_same_rows_in_any_batch_size(sqlite: str, ingest,
     assert ingest(query, item_id="k").table == whole.table
 
 
+def test_query_whose_batches_differ_in_type_gets_one_type(tmp_path: Path, ingest, monkeypatch) -> None:
+    with sqlite3.connect(tmp_path / "mixed.db") as connection:
+        connection.execute("create table series (t, y)")
+        connection.executemany("insert into series values (?, ?)", [(1, None), (2, 3), (3, 0.5), (4, "7"), (5, None)])
+    monkeypatch.setattr(database, "BATCH", 1)
+    query = Query(sql="select * from series", connection=f"sqlite:///{tmp_path}/mixed.db")
+    assert ingest(query).rows["y"].to_list() == [None, 3, 0.5, 7, None]
+
+
 def test_query_fingerprint_is_of_the_rows_in_any_order(sqlite: str, tmp_path: Path) -> None:
     def digest(sql: str, name: str) -> str:
         (tmp_path / name).mkdir()
@@ -164,13 +173,14 @@ def test_query_fingerprint_is_of_the_rows_in_any_order(sqlite: str, tmp_path: Pa
 def test_bad_queries_and_databases_are_input_errors(sqlite: str, ingest, tmp_path: Path) -> None:
     cases = {
         "syntax error": Query(sql="selekt 1", connection=sqlite),
-        "no such table": Query(sql="select * from nothing", connection=sqlite),
+        "no such table": Query(sql="select * from absent", connection=sqlite),
         "no file": Query(sql="select 1", connection=f"sqlite:///{tmp_path}/absent.db"),
         "refused": Query(sql="select 1", connection="postgresql://user@127.0.0.1:9/db"),
         "not shown": Query(sql="select 1", connection="not a uri"),
         "driver": Query(sql="select 1", connection="oracle://user@host/db"),
         "0 rows": Query(sql="select k, t, y from series where y > 1000", connection=sqlite),
-        "the columns 1": Query(sql="select 1", connection=sqlite),
+        "the columns q": Query(sql="select 1 as q", connection=sqlite),
+        "more than one column 't'": Query(sql="select 1 as t, 2 as t", connection=sqlite),
     }
     for said, query in cases.items():
         with pytest.raises(InputError, match=said):
@@ -195,7 +205,9 @@ def test_postgresql_query_is_streamed_with_its_types_and_zone(postgresql: str, i
     assert ingest(query, **config).table == ingested.table
 
 
-def test_password_stays_out_of_messages_manifests_and_fingerprints(postgresql: str, ingest, home: Path, monkeypatch) -> None:
+def test_password_stays_out_of_messages_manifests_and_fingerprints(
+    postgresql: str, ingest, home: Path, monkeypatch
+) -> None:
     secret = "p@ss/w:rd%"
     address = sqlalchemy.engine.make_url(postgresql)
     where = f"?host={address.query['host']}" if "host" in address.query else ""
@@ -216,8 +228,12 @@ def test_password_stays_out_of_messages_manifests_and_fingerprints(postgresql: s
 
 
 def test_password_written_out_is_refused_without_being_shown() -> None:
-    for uri in ("postgresql://u:hunter2@h/db", "postgresql://u@h/db?password=hunter2", "postgresql://u:hunter2${X}@h/db"):
-        with pytest.raises(InputError, match="must not hold a password|not set") as raised:
+    for uri in (
+        "postgresql://u:hunter2@h/db",
+        "postgresql://u@h/db?password=hunter2",
+        "postgresql://u:hunter2${X}@h/db",
+    ):
+        with pytest.raises(InputError, match=r"must not hold a password|not set") as raised:
             connection_url(uri)
         assert "hunter2" not in str(raised.value)
 

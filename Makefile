@@ -1,0 +1,40 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint up clean
+
+demo: $(VENV)/.examples examples/data/.written ## install, and run the first example to a registered champion
+	$(BIN)/carousel run examples/tourism.yaml
+
+test: $(VENV)/.development examples/data/.written ## run all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.development ## check style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+up: $(VENV)/.examples ## start Prefect, MLflow and a worker on 127.0.0.1
+	$(BIN)/carousel up
+
+clean: ## remove all state of local runs, but not the installation
+	rm -rf mlruns
+
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.examples: $(VENV)/.created pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[examples]'
+	touch $@
+
+$(VENV)/.development: $(VENV)/.created pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[dev,examples,postgresql]'
+	touch $@ $(VENV)/.examples
+
+examples/data/.written: $(VENV)/.examples examples/make_data.py
+	$(BIN)/python examples/make_data.py
+	touch $@

@@ -1,0 +1,90 @@
+"""``carousel check``: read and check all data as a run would, in a place that is thrown away, and say what a run would do."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tasks import store
+from tasks.environment import Environment
+from tasks.references import Dataset, Table
+
+
+def plan(env: Environment, parameters: dict[str, Any]) -> list[str]:
+    """Return lines that say what ``pipeline`` would do with ``parameters``; nothing that it reads is kept.
+
+    Raises:
+        InputError: the data break their contract, are too short for the split, or the name is no model's name.
+    """
+    from tasks.evaluate import EvaluateConfig
+    from tasks.experiment import model_name
+    from tasks.fit import FitConfig
+    from tasks.prepare import SplitConfig
+    from tasks.search import SearchConfig
+
+    data, problem = parameters["data"], parameters["problem"]
+    split: SplitConfig = parameters.get("split", SplitConfig())
+    search: SearchConfig = parameters.get("search", SearchConfig())
+    fit: FitConfig = parameters.get("fit", FitConfig())
+    baselines = parameters.get("evaluate", EvaluateConfig()).baselines
+    name = model_name(parameters.get("name"), problem, data)
+    with _thrown_away(env):
+        table, dataset, facts = _read(data, problem, split)
+    stored = _stored(env, table, dataset, search, fit)
+    return [
+        f"{name}: {problem.kind}, horizon {problem.horizon}, {len(problem.quantiles)} quantiles",
+        f"data      {table.items} series, {table.rows} steps of {facts['frequency']}, {facts['observed']} observed",
+        *(_finding(finding) for finding in facts["findings"]),
+        f"split     {split.validation_windows} validation and {split.test_windows} sealed test windows of each series",
+        f"search    at most {search.time_budget} and {search.max_trials} trials, {env.workers} workers",
+        f"fit       {fit.members} members, {env.devices} processes",
+        f"evaluate  beside {', '.join(baselines)}",
+        f"register  {name} as challenger; champion if no baseline and no champion is better",
+        "stored    " + (", ".join(stored) or "nothing yet: every stage would run"),
+    ]
+
+
+def _read(data: Any, problem: Any, split: Any) -> tuple[Table, Dataset, dict[str, Any]]:
+    from tasks.ingest import ingest_table
+    from tasks.prepare import prepare_dataset
+
+    table = ingest_table.fn(data)
+    facts = json.loads((store.path(table) / "table.json").read_text())
+    return table, prepare_dataset.fn(table, problem, split), facts
+
+
+def _finding(finding: dict[str, Any]) -> str:
+    column = f" {finding['column']}:" if finding["column"] else ""
+    return f"  {finding['level']}:{column} {finding['message']} ({finding['action']})"
+
+
+def _stored(env: Environment, table: Table, dataset: Dataset, search: Any, fit: Any) -> list[str]:
+    """Return the stages whose output the store has, so that a run would not compute them."""
+    import tasks.fit
+    import tasks.search
+
+    searched = store.Key("search", tasks.search.VERSION, search, (dataset.fingerprint,))
+    fitted = store.Key("fit", tasks.fit.VERSION, fit, (dataset.fingerprint, searched.fingerprint))
+    places = [("ingest", table.uri), ("prepare", dataset.uri), ("search", searched.uri), ("fit", fitted.uri)]
+    return [stage for stage, uri in places if (env.store / uri / store.MANIFEST).exists()]
+
+
+@contextmanager
+def _thrown_away(env: Environment) -> Iterator[None]:
+    """Let the store lie in a temporary directory below the home."""
+    env.work.mkdir(parents=True, exist_ok=True)
+    earlier = os.environ.get("CAROUSEL_HOME")
+    with tempfile.TemporaryDirectory(prefix="check-", dir=env.work) as home:
+        os.environ["CAROUSEL_HOME"] = str(Path(home))
+        try:
+            yield
+        finally:
+            if earlier is None:
+                del os.environ["CAROUSEL_HOME"]
+            else:
+                os.environ["CAROUSEL_HOME"] = earlier

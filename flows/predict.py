@@ -1,0 +1,20 @@
+"""Predictions of a registered model for new data."""
+
+from prefect import flow
+
+from tasks.ingest import IngestConfig, Query, ingest_table
+from tasks.predict import predict_table
+from tasks.references import Predictions
+from tasks.registry import load_experiment, resolve
+
+
+@flow(name="predict", flow_run_name="predict {model}")
+def predict(model: str, source: str | Query) -> Predictions:
+    """Predict what follows each item's last step.
+
+    Args:
+        model: NAME (its champion), NAME@alias or NAME/version.
+        source: the new data: file, glob, folder, URL or query with the columns that the model was trained on.
+    """
+    data = IngestConfig(**{**load_experiment(model)["data"], "source": source})
+    return predict_table(resolve(model), ingest_table(data))

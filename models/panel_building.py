@@ -1,0 +1,182 @@
+"""A panel in memory from the columns of a table: how a trained model meets new data.
+
+Used where a model predicts, by the registered model as by the stage; training reads panels from disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.calendar import Frequency, features, wall_clock
+from models.encoding import Encoding
+from models.forecaster_facts import Facts
+from models.panel import Panel
+
+
+@dataclass(frozen=True)
+class Upcoming:
+    """A panel and what is to be predicted of it: one window at the end of each series.
+
+    ``item_ids`` and ``targets`` name the series, ``ends_N`` is the first step to predict, ``starts_N`` the stamp of the
+    first step.
+    """
+
+    panel: Panel
+    item_ids: list[str]
+    targets: list[str]
+    starts_N: np.ndarray
+    ends_N: np.ndarray
+
+    def stamps(self, facts: Facts) -> np.ndarray:
+        """Return the stamps of the horizon: int64 ``[N, F]``, as ``models.calendar`` counts them."""
+        frequency = Frequency.parse(facts.frequency)
+        grids = zip(self.starts_N.tolist(), self.ends_N.tolist(), strict=True)
+        return np.stack([frequency.grid(start, end + facts.horizon)[end:] for start, end in grids])
+
+
+def build(facts: Facts, item_ids: np.ndarray, stamps: np.ndarray, columns: Mapping[str, np.ndarray]) -> Upcoming:
+    """Lay out new data for a model of ``facts``.
+
+    Args:
+        facts: the model's.
+        item_ids: str ``[rows]``, in any order.
+        stamps: int64 ``[rows]``.
+        columns: targets and numeric covariates as float with NaN, categorical ones as object with None. Rows after
+            the last observed target give the known covariates of the horizon.
+
+    Raises:
+        ValueError: a stamp stands twice or off the grid, a series has no observed target, or known covariates do not
+            reach over the horizon.
+    """
+    names, first_rows, order, step = _on_grid(facts, item_ids, stamps)
+    item = np.unique(item_ids, return_inverse=True)[1][order]
+    lengths = np.zeros(len(names), np.int64)
+    np.maximum.at(lengths, item, step + 1)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    place = offsets[item] + step
+    encoding, rows = facts.encoding, int(offsets[-1])
+
+    def spread(values: np.ndarray, empty: float, dtype: type) -> np.ndarray:
+        out = np.full(rows, empty, dtype)
+        out[place] = values[order]
+        return out
+
+    numeric = [spread(encoding.encode_numeric(c, columns[c]), np.nan, np.float32) for c in encoding.numeric]
+    codes = [spread(encoding.encode_categories(c, columns[c].tolist()), 0, np.int32) for c in encoding.categorical]
+    targets = [spread(columns[target], np.nan, np.float64) for target in facts.targets]
+    ends = np.stack([_last_observed(target, offsets) for target in targets], axis=1)
+    if (ends == 0).any():
+        missing = names[int(np.flatnonzero((ends == 0).any(axis=1))[0])]
+        raise ValueError(f"every series must have an observed target (got none for '{missing}'): leave it out or give its history")
+    _require_known(facts, names, lengths, ends, offsets, numeric)
+    calendar, calendar_start = _calendar(facts, stamps[first_rows], lengths)
+    count = len(facts.targets)
+    panel = Panel.from_arrays(
+        encoding,
+        target=np.concatenate(targets) if count == 1 else _interleaved(targets, offsets),
+        numeric=_repeated(_columns(numeric, rows, np.float32), offsets, count),
+        codes=_repeated(_columns(codes, rows, np.int32), offsets, count),
+        offsets=np.concatenate([[0], np.cumsum(np.repeat(lengths, count))]),
+        static_numeric=np.repeat(_static(facts, columns, first_rows), count, axis=0),
+        static_codes=_static_codes(facts, columns, first_rows, count),
+        calendar=calendar,
+        calendar_start=np.repeat(calendar_start, count),
+        error_scale=np.full(len(names) * count, np.nan),
+    )
+    return Upcoming(
+        panel,
+        item_ids=[name for name in names for _ in facts.targets],
+        targets=facts.targets * len(names),
+        starts_N=np.repeat(stamps[first_rows], count),
+        ends_N=ends.reshape(-1),
+    )
+
+
+def _on_grid(
+    facts: Facts, item_ids: np.ndarray, stamps: np.ndarray
+) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """Return item names, each one's first row, the order of rows by item and time, and the step of each in it."""
+    names, item = np.unique(item_ids, return_inverse=True)
+    order = np.lexsort((stamps, item))
+    first_rows = order[np.flatnonzero(np.diff(item[order], prepend=-1))]
+    step = Frequency.parse(facts.frequency).steps_from(stamps[first_rows][item[order]], stamps[order])
+    for wrong, rule in (
+        (step < 0, f"stamps must lie on the model's grid of {facts.frequency}"),
+        ((np.diff(item[order], prepend=-1) == 0) & (np.diff(step, prepend=-1) == 0), "an item's stamps must differ"),
+    ):
+        if wrong.any():
+            row = order[np.flatnonzero(wrong)[0]]
+            stamp = stamps[row] if facts.integer_time else stamps[row].astype("datetime64[us]")
+            raise ValueError(f"{rule} (got {stamp} of '{item_ids[row]}'): leave that row out or mend it")
+    return [str(name) for name in names], first_rows, order, step
+
+
+def _last_observed(target: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    within = np.arange(len(target)) - np.repeat(offsets[:-1], np.diff(offsets)) + 1
+    return np.maximum.reduceat(np.where(np.isnan(target), 0, within), offsets[:-1])
+
+
+def _require_known(
+    facts: Facts, names: list[str], lengths: np.ndarray, ends: np.ndarray, offsets: np.ndarray, numeric: list[np.ndarray]
+) -> None:
+    """Refuse series whose known covariates end before the horizon does."""
+    encoding = facts.encoding
+    known = encoding.known_numeric + encoding.known_categorical
+    if not known:
+        return
+    lacking = np.flatnonzero(lengths < ends.max(axis=1) + facts.horizon)
+    if len(lacking):
+        item = int(lacking[0])
+        raise ValueError(
+            f"known covariates {known} must reach {facts.horizon} steps past the last target (got "
+            f"{lengths[item] - ends[item].max()} for '{names[item]}'): add rows for the horizon, with the target empty"
+        )
+
+
+def _calendar(facts: Facts, starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return calendar rows of every item, one after the other, and where each begins."""
+    frequency = Frequency.parse(facts.frequency)
+    reach = lengths + facts.horizon
+    if not facts.calendar_width:
+        return np.zeros((int(reach.max()), 0), np.float32), np.zeros(len(starts), np.int64)
+    grids = [frequency.grid(int(start), int(steps)) for start, steps in zip(starts, reach, strict=True)]
+    zone = facts.time_zone if frequency.subdaily else None
+    return features(wall_clock(np.concatenate(grids), zone), frequency), np.cumsum(reach) - reach
+
+
+def _columns(columns: list[np.ndarray], rows: int, dtype: type) -> np.ndarray:
+    return np.stack(columns, axis=1) if columns else np.zeros((rows, 0), dtype)
+
+
+def _interleaved(targets: list[np.ndarray], offsets: np.ndarray) -> np.ndarray:
+    """Put the targets of an item one after the other, as they are series of their own."""
+    spans = zip(offsets[:-1], offsets[1:], strict=True)
+    return np.concatenate([target[a:b] for a, b in spans for target in targets])
+
+
+def _repeated(values: np.ndarray, offsets: np.ndarray, count: int) -> np.ndarray:
+    """Repeat each item's rows for each target."""
+    if count == 1:
+        return values
+    spans = zip(offsets[:-1], offsets[1:], strict=True)
+    return np.concatenate([values[a:b] for a, b in spans for _ in range(count)])
+
+
+def _static(facts: Facts, columns: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+    encoding = facts.encoding
+    encoded = [encoding.encode_numeric(c, columns[c][rows]) for c in encoding.static_numeric]
+    return _columns(encoded, len(rows), np.float32)
+
+
+def _static_codes(facts: Facts, columns: Mapping[str, np.ndarray], rows: np.ndarray, count: int) -> np.ndarray:
+    encoding = facts.encoding
+    encoded = []
+    for column in encoding.static_categorical:
+        if column == Encoding.TARGET:
+            encoded.append(np.tile(encoding.encode_categories(column, list(facts.targets)), len(rows)))
+        else:
+            encoded.append(np.repeat(encoding.encode_categories(column, columns[column][rows].tolist()), count))
+    return _columns(encoded, len(rows) * count, np.int32)

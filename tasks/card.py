@@ -1,0 +1,58 @@
+"""The model card: what a registered version is, how good it is, and how to use it, in Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def model_card(name: str, described: dict[str, Any], evaluation: dict[str, Any], findings: list[dict[str, Any]]) -> str:
+    """Write the card.
+
+    Args:
+        name: the registered model.
+        described: content of ``model.json``.
+        evaluation: content of ``evaluation.json``.
+        findings: of the data contract.
+    """
+    facts = described["facts"]
+    encoding = facts["encoding"]
+    covariates = [f"{role.replace('_', ' ')}: {', '.join(encoding[role])}" for role in _roles(encoding)]
+    columns = [*facts["item_columns"], facts["time_column"], *facts["targets"]]
+    rows = [_row(entry) for entry in evaluation["leaderboard"]]
+    sections = [
+        f"# {name}",
+        f"Forecasts {', '.join(facts['targets'])} {facts['horizon']} steps of {facts['frequency']} ahead, as "
+        f"{len(facts['quantiles'])} quantiles. An ensemble of {len(described['members'])} LSTM forecasters.",
+        "## What the sealed test part said",
+        "\n".join(f"- {sentence}" for sentence in evaluation["verdict"]),
+        "| model | MASE | WQL | sMAPE | 80 % interval covers |\n|---|---:|---:|---:|---:|\n" + "\n".join(rows),
+        f"{evaluation['windows']} windows of {evaluation['items']} series.",
+        "## What goes in",
+        f"A long table with the columns {', '.join(f'`{c}`' for c in (*columns, *_covariates(encoding)))}. "
+        + (f"Stamps are in UTC; the calendar is that of {facts['time_zone']}. " if facts["time_zone"] else "")
+        + ("Covariates: " + "; ".join(covariates) + "." if covariates else ""),
+        "## How to use it",
+        f'```python\nimport mlflow\n\nmodel = mlflow.pyfunc.load_model("models:/{name}@champion")\nforecast = model.predict(table)  # pandas\n```',
+        "## What was found in the data",
+        "\n".join(f"- {finding['message']} ({finding['action']})" for finding in findings) or "- nothing to report",
+        "## Limits",
+        "Each forecast reads at most "
+        f"{max(member['context_length'] for member in described['members'])} steps of the past. "
+        "An item that the training data did not hold is forecast from its own history alone.",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _roles(encoding: dict[str, Any]) -> list[str]:
+    return [role for role, columns in encoding.items() if isinstance(columns, list) and columns]
+
+
+def _covariates(encoding: dict[str, Any]) -> list[str]:
+    return [column for role in _roles(encoding) for column in encoding[role] if ":" not in column]
+
+
+def _row(entry: dict[str, Any]) -> str:
+    return (
+        f"| {entry['name']} | {entry['mase']:.3f} | {entry['wql']:.4f} | {entry['smape']:.2f} "
+        f"| {100 * entry['coverage_80']:.0f} % |"
+    )

@@ -1,0 +1,39 @@
+"""Stage ``predict``: a registered version and new data in, predictions as parquet out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+
+from tasks import store
+from tasks.config import Config
+from tasks.kinds.registry import kind
+from tasks.references import ModelVersion, Predictions, Table
+
+VERSION = 1
+
+
+class PredictConfig(Config):
+    """Nothing about a prediction is the user's choice but the version and the data."""
+
+
+@task(name="predict", task_run_name="predict {table.items} items", retries=1)
+def predict_table(version: ModelVersion, table: Table) -> Predictions:
+    """Predict what follows each item of ``table``; memory holds one part of it at a time.
+
+    Raises:
+        InputError: the table lacks what the version needs, such as known covariates for the horizon.
+    """
+    from tasks.registry import load_bundle
+
+    source = store.path(table)
+    key = store.Key("predict", VERSION, PredictConfig(), (version.fingerprint, table.fingerprint))
+
+    def compute(out: Path) -> dict[str, Any]:
+        loaded = load_bundle(version)
+        return kind(loaded.kind).predict(loaded, source, out)
+
+    facts = store.commit(key, compute)
+    return Predictions(key.uri, key.fingerprint, facts["rows"], facts["items"])

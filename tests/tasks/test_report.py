@@ -1,0 +1,229 @@
+"""The report is one file that needs nothing from outside and shows hostile names as they are written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from pydantic import BaseModel
+
+from tasks import contest, store
+from tasks.contest import Contest, Entry
+from tasks.environment import environment
+from tasks.page import Findings, render
+from tasks.references import Dataset, Evaluation, Model, StudyResult, Table
+from tasks.report import write_report
+from tasks.study_summary import StudySummary, TrialRow, summarise
+
+HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>"
+LEVELS = [0.1, 0.5, 0.9]
+
+
+def evaluated(model_error: float = 0.5) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(100, 10, (6, 4))
+    spread = np.array([-5.0, 0.0, 5.0])
+    entries = [
+        Entry("lstm", "lstm", truth[:, :, None] + model_error + spread, 0.4),
+        Entry("champion v2", "champion", truth[:, :, None] + 3 + spread, 0.4),
+        Entry("linear", "baseline", truth[:, :, None] + 1 + spread, 2.0, ["linear took a rest"]),
+        Entry("last_value", "baseline", truth[:, :, None] + 30 + spread, 0.1),
+    ]
+    ids = [HOSTILE, *"abcde"]
+    held = Contest(ids, np.arange(6), np.full(6, 8), truth, np.full(6, 2.0), LEVELS, entries)
+    return contest.jsonable(contest.summary(held)) | {"season_length": 4, "frequency": "15m"}
+
+
+def example(item_id: str) -> dict[str, Any]:
+    flat = [100.0] * 4
+    return {
+        "item_id": item_id, "rank": "best", "mase": 0.25, "end": 8, "times": list(range(12)),
+        "history": [99.0, None, *[98.0] * 6], "actual": flat, "others": {"linear": flat, "last_value": flat},
+        "quantiles": {"0.1": [95.0] * 4, "0.5": flat, "0.9": [105.0] * 4},
+    }  # fmt: skip
+
+
+def findings(**changes: Any) -> Findings:
+    trials = [TrialRow(i, "pruned" if i % 3 else "complete", 2 - i / 10, 3.0, {"core": HOSTILE}) for i in range(9)]
+    notice = {
+        "check": "gaps", "level": "warning", "column": "y", "count": 1203, "items": 2, "examples": [f"{HOSTILE} at 1"],
+        "message": f"1203 steps of {HOSTILE} are missing", "action": "masked",
+    }  # fmt: skip
+    whole = Findings(
+        table={"target": ["load"], "rows": 72, "items": 6, "findings": []},
+        evaluation=evaluated(),
+        examples=[example(HOSTILE), example("b")],
+        model={"members": [{"core": {"layers": 2, "dropout": 0.12345}}, {"core": {"layers": 1}}]},
+        study=StudySummary("study-1", trials, {"core": 0.75, HOSTILE: 0.25}),
+        seconds=[("ingest", 1.25), ("search", 125.0)],
+        fingerprints=[("ingest", "0123456789abcdef")],
+        notices=[notice],
+    )
+    return replace(whole, **changes)
+
+
+class Page(HTMLParser):
+    """Collects what a browser would load, the scripts, and the text outside of them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.tags: list[str] = []
+        self.scripts, self.shown = "", ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        loading = {"src", "href", "srcset", "data", "action", "poster", "background", "xlink:href"}
+        self.loaded += [value or "" for name, value in attrs if name in loading]
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.cdata_elem in ("script", "style"):
+            self.scripts += data
+        else:
+            self.shown += f" {data}"
+
+
+def test_the_page_loads_nothing_from_outside() -> None:
+    text = render(findings())
+    page = Page(text)
+    assert page.loaded == []
+    assert "link" not in page.tags
+    assert "iframe" not in page.tags
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "default-src 'none'" in text
+    assert text.count("* plotly.js v") == 1
+
+
+def test_hostile_names_are_shown_and_never_run() -> None:
+    text = render(findings())
+    page = Page(text)
+    assert "img" not in page.tags
+    assert "<script>document" not in text
+    assert f"{HOSTILE} at 1" in page.shown
+    assert f"1203 steps of {HOSTILE}" in page.shown
+
+
+def test_the_page_says_what_was_found() -> None:
+    shown = " ".join(Page(render(findings())).shown.split())
+    for told in (
+        "4 steps of 15 minutes ahead", "on 6 sealed windows of 6 series",
+        "lstm 0.250 beats linear 0.500 on 6 windows (won 100 %", "linear took a rest.",
+        "9 trials: 3 complete, 6 pruned", "gaps warning 1,203 2", "core.layers 2 1", "core.dropout 0.1234",
+        "search: 6 trials pruned 18.0 s", "search 2 min 05 s", "study study-1", "0123456789abcdef",
+    ):  # fmt: skip
+        assert told in shown, told
+
+
+@pytest.mark.parametrize(("model_error", "outcome"), [(0.5, "good"), (3.0, "bad")])
+def test_the_headline_has_the_colour_of_the_outcome(model_error: float, outcome: str) -> None:
+    text = render(findings(evaluation=evaluated(model_error)))
+    assert f'<div class="verdict {outcome}">' in text
+    assert ("a baseline wins" in text) is (outcome == "bad")
+
+
+def test_a_page_without_examples_findings_or_values_still_stands() -> None:
+    study = StudySummary("study-1", [], {}, "0 of at least 4 complete trials: too few")
+    bare = findings(examples=[], notices=[], study=study, model={}, seconds=[])
+    shown = " ".join(Page(render(bare)).shown.split())
+    assert "Nothing: 72 rows of 6 items without a breach." in shown
+    assert "No trial reported a value." in shown
+    assert "0 of at least 4 complete trials: too few." in shown
+    assert "Forecasts against truth" not in shown
+
+
+def searched(uri: str, complete: int) -> optuna.Study:
+    study = optuna.create_study(study_name="study-1", storage=uri, sampler=optuna.samplers.RandomSampler(0))
+    for number in range(complete + 2):
+        trial = study.ask()
+        width, _ = trial.suggest_int("width", 1, 64), trial.suggest_float("noise", 0, 1)
+        trial.report(width / 64 + 1, 1)
+        pruned = number >= complete
+        study.tell(trial, None if pruned else width / 64, optuna.trial.TrialState.PRUNED if pruned else None)
+    return study
+
+
+def test_a_study_is_summarised_with_the_parameter_that_matters_first(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'studies.db'}"
+    searched(uri, complete=12)
+    summary = summarise(uri, "study-1")
+    assert [trial.state for trial in summary.trials] == ["complete"] * 12 + ["pruned"] * 2
+    assert summary.trials[13].value == summary.trials[13].params["width"] / 64 + 1
+    assert summary.importance["width"] > 0.8
+    assert summary.importance_note is None
+
+
+def test_importance_of_too_few_trials_is_a_sentence(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'studies.db'}"
+    searched(uri, complete=3)
+    summary = summarise(uri, "study-1")
+    assert summary.importance == {}
+    assert summary.importance_note == "3 of at least 4 complete trials: too few to rank the parameters"
+
+
+class Made(BaseModel):
+    """The Config of an output that a test writes by hand."""
+
+    name: str
+
+
+def made(stage: str, **files: Any) -> tuple[str, str]:
+    def write(out: Path) -> dict[str, Any]:
+        for name, content in files.items():
+            (out / f"{name}.json").write_text(json.dumps(content))
+        return {"seconds": 7.5}
+
+    key = store.Key(stage, 1, Made(name=stage), ())
+    store.commit(key, write)
+    return key.uri, key.fingerprint
+
+
+def test_the_stage_writes_one_file_from_references_alone(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    searched(environment().studies_uri, complete=5)
+    whole = findings()
+    short = {"findings": whole.notices}
+    table = Table(*made("ingest", table=whole.table), 72, 6)
+    dataset = Dataset(*made("prepare", dataset=short), "forecast", 6, 72)
+    study = StudyResult(*made("search"), "study-1", 7, 0.5)
+    model = Model(*made("fit", model=whole.model), "forecast", 2, 100)
+    evaluation = Evaluation(
+        *made("evaluate", evaluation=whole.evaluation, examples=whole.examples), "linear", True, True
+    )
+    report = write_report.fn(table, dataset, study, model, evaluation)
+    assert sorted(path.name for path in store.path(report).iterdir()) == ["manifest.json", "report.html"]
+    shown = " ".join(Page((store.path(report) / "report.html").read_text()).shown.split())
+    assert "7 trials: 5 complete, 2 pruned" in shown
+    assert "fit 7.5 s" in shown
+    assert "1203 steps of" in shown
+    assert write_report.fn(table, dataset, study, model, evaluation) == report
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the browser chromium")
+def test_a_browser_draws_every_chart_and_runs_no_name(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(render(findings()))
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--virtual-time-budget=8000",
+    ]
+    command = ["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", f"file://{page}"]
+    drawn = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "<title>load: Carousel report</title>" in drawn
+    for name in ("examples", "horizon", "calibration", "history", "importance"):
+        chart = drawn.index(f'id="plot-{name}"')
+        assert "main-svg" in drawn[chart : chart + 2000], name
+    assert "&lt;script&gt;document.title='owned'" in drawn[drawn.index('id="plot-examples"') :]
