@@ -50,8 +50,8 @@ class Buckets:
             yield frame.collect(engine="in-memory")
 
 
-def list_items(layout: Layout, ledger: Ledger, cells: int = CELLS) -> Items:
-    """Count the rows of each item and give each a bucket, at most ``cells`` values in one."""
+def list_items(layout: Layout, ledger: Ledger) -> Items:
+    """Count the rows of each item and give each a bucket, about ``CELLS`` values in one."""
     columns = layout.config.item_id
     width = 2 + len(layout.values())
     with reading(layout.source.name):
@@ -64,7 +64,7 @@ def list_items(layout: Layout, ledger: Ledger, cells: int = CELLS) -> Items:
         ledger.add("item_id_clash", "error", count=len(clashes), examples=clashes["item_id"].head(5), said=said)
     by_id = by_id.filter(pl.col("item_id").is_not_null())
     before = by_id["len"].cum_sum().shift(1, fill_value=0) * width
-    return Items(by_id["item_id"], (before // cells).rle_id().cast(pl.Int32))
+    return Items(by_id["item_id"], (before // CELLS).rle_id().cast(pl.Int32))
 
 
 def read_buckets(layout: Layout, items: Items, work: Path) -> Buckets:

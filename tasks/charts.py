@@ -18,6 +18,7 @@ MODEL, INTERVAL, TRUTH, CHAMPION = "#3b7cff", "rgba(59,124,255,0.22)", "#7f8a99"
 OTHERS = ("#e0723a", "#3fa66b", "#a06bd1", "#1fa3b5", "#c2527e")
 LONGEST_NAME = 34
 FAR_OFF = 2.0
+MOST_POINTS = 2000
 
 
 def colours(leaderboard: list[dict[str, Any]]) -> dict[str, str]:
@@ -145,6 +146,27 @@ def calibration(levels: list[float], observed: dict[str, list[float | None]], pa
         )
     figure.update_xaxes(title="quantile level", tickformat=".0%", range=[0, 1])
     figure.update_yaxes(title="truths at or below it", tickformat=".0%", range=[0, 1])
+    return _styled(figure, 360)
+
+
+def by_series(series: list[tuple[str, float, float]], baseline: str) -> go.Figure:
+    """Draw the model's error of each series against the best baseline's: below the diagonal the model is better."""
+    drawn = series[:: -(-len(series) // MOST_POINTS)]
+    theirs, mine = [row[2] for row in drawn], [row[1] for row in drawn]
+    low, high = 0.9 * min(*theirs, *mine), 1.1 * max(*theirs, *mine)
+    figure = go.Figure()
+    diagonal = {"color": TRUTH, "width": 1, "dash": "dash"}
+    figure.add_trace(go.Scatter(x=[low, high], y=[low, high], mode="lines", line=diagonal, hoverinfo="skip"))
+    figure.add_trace(
+        go.Scatter(
+            x=theirs, y=mine, mode="markers", marker={"color": MODEL, "size": 6, "opacity": 0.55},
+            text=[plain(row[0]) for row in drawn], hovertemplate="%{text}<br>lstm %{y:.3f}<br>other %{x:.3f}<extra></extra>",
+        )
+    )  # fmt: skip
+    kind = "log" if min(*theirs, *mine) > 0 else "linear"
+    figure.update_xaxes(title=f"error of {plain(baseline)}", type=kind)
+    figure.update_yaxes(title="error of lstm", type=kind)
+    figure.update_layout(showlegend=False)
     return _styled(figure, 360)
 
 

@@ -10,7 +10,6 @@ from pydantic import Field
 from tasks import store
 from tasks.config import Config
 from tasks.environment import environment
-from tasks.errors import InputError
 from tasks.references import Dataset, Evaluation, Model, ModelVersion
 
 VERSION = 1
@@ -46,11 +45,12 @@ def evaluate_model(model: Model, dataset: Dataset, rival: ModelVersion | None, e
 
 
 def _champion(rival: ModelVersion | None) -> tuple[tuple[str, Any] | None, str | None]:
+    """Return the champion's name and bundle, or why there is a champion without one: a format that is not ours."""
     if rival is None:
         return None, None
     from tasks.registry import load_bundle
 
     try:
         return (f"champion v{rival.version}", load_bundle(rival)), None
-    except InputError as error:
+    except ValueError as error:
         return None, str(error)

@@ -10,6 +10,7 @@ Shapes: K windows, C steps of context, A calendar features, F steps of the horiz
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -78,7 +79,7 @@ def forecast_linear(
     ridge = _chosen(training)
     if ridge is None:
         return None
-    levels_N, spreads_N = training.item_scales()
+    levels_N, spreads_N, _ = training.scales
     pairs = zip(histories, items_W, strict=True)
     context_WC = np.stack([_filled(_padded(history, ridge.context), levels_N[i]) for history, i in pairs])
     return ridge.predict(Inputs(context_WC, calendar_WA, levels_N[items_W], spreads_N[items_W]))
@@ -95,12 +96,12 @@ class Training:
     levels: list[float]
     seed: int
 
-    def item_scales(self) -> tuple[Floats, Floats]:
-        """Return each item's mean and mean absolute deviation [N]; 0 and 1 where nothing was observed or moves."""
-        known = [target[np.isfinite(target)] for target in self.targets]
-        means = np.array([values.mean() if values.size else 0.0 for values in known])
-        spreads = np.array([np.abs(v - v.mean()).mean() if v.size else 0.0 for v in known])
-        return means, np.where(spreads > 0, spreads, 1.0)
+    @cached_property
+    def scales(self) -> tuple[Floats, Floats, Floats]:
+        """Each item's mean, mean absolute deviation and seasonal error [N]; 0, 1 and 1 where there is none."""
+        measured = [_scales(target, self.season_length) for target in self.targets]
+        means_N, spreads_N, errors_N = np.array(measured, dtype=np.float64).reshape(-1, 3).T
+        return means_N, spreads_N, errors_N
 
     def context(self) -> int:
         """Return the context length: seven seasons, at least a horizon, or what nine items in ten can give."""
@@ -118,14 +119,14 @@ class Training:
         kept = [place for place, (i, end) in enumerate(zip(item_K, end_K, strict=True)) if self._whole(i, end, context)]
         if len(kept) < 2:
             return None
-        item_K, end_K, (levels_N, spreads_N) = item_K[kept], end_K[kept], self.item_scales()
+        item_K, end_K, (levels_N, spreads_N, errors_N) = item_K[kept], end_K[kept], self.scales
         pairs = list(zip(item_K, end_K, strict=True))
         return Examples(
             context_KC=np.stack([_filled(self.targets[i][end - context : end], levels_N[i]) for i, end in pairs]),
             calendar_KA=np.stack([self.calendars[i][end] for i, end in pairs]),
             item_level_K=levels_N[item_K],
             item_spread_K=spreads_N[item_K],
-            seasonal_error_K=np.array([seasonal_error(target, self.season_length) for target in self.targets])[item_K],
+            seasonal_error_K=errors_N[item_K],
             truth_KF=np.stack([self.targets[i][end : end + self.horizon] for i, end in pairs]),
             place_K=(end_K - context) / np.maximum(counts[item_K] - 1, 1),
         )
@@ -178,6 +179,13 @@ def _features(inputs: Inputs, scaling: Scaling) -> tuple[Floats, Floats, Floats]
     unit_K = np.clip(inputs.item_spread_K / scale_K, 0, EDGE)
     features = [centred_KC / scale_K[:, None], place_K[:, None], inputs.calendar_KA * unit_K[:, None]]
     return np.hstack(features), level_K, scale_K
+
+
+def _scales(target: Floats, season_length: int) -> tuple[float, float, float]:
+    known = target[np.isfinite(target)]
+    mean = float(known.mean()) if known.size else 0.0
+    spread = float(np.abs(known - mean).mean()) if known.size else 0.0
+    return mean, spread if spread > 0 else 1.0, seasonal_error(target, season_length)
 
 
 def _padded(history: Floats, context: int) -> Floats:

@@ -32,12 +32,13 @@ _UNITS = {
 class Findings:
     """What the page shows: the JSON files that the stages wrote, the study, and where time went.
 
-    ``seconds`` are (what, seconds); ``fingerprints`` are (stage, fingerprint).
+    ``series`` are (name, the model's error, the best baseline's), the worst first; ``seconds`` are (what, seconds); ``fingerprints`` are (stage, fingerprint).
     """
 
     table: dict[str, Any]
     evaluation: dict[str, Any]
     examples: list[dict[str, Any]]
+    series: list[tuple[str, float, float]]
     model: dict[str, Any]
     study: StudySummary
     seconds: list[tuple[str, float]]
@@ -80,6 +81,8 @@ def _plots(findings: Findings) -> dict[str, Markup]:
         figures["examples"] = charts.examples(findings.examples, evaluation["best_baseline"], palette)
     if any(trial.value is not None for trial in study.trials):
         figures["history"] = charts.search_history(study)
+    if len(findings.series) > 1:
+        figures["series"] = charts.by_series(findings.series, evaluation["best_baseline"])
     if study.importance:
         figures["importance"] = charts.importance(study.importance)
     return {name: _embedded(name, figure) for name, figure in figures.items()}

@@ -76,7 +76,7 @@ def register_model(
     """
     version = find_version(name, model.fingerprint)
     if version is None:
-        run_id = _finished_run(model) or _log_run(name, experiment, model, evaluation, report)
+        run_id = _finished_run(name, model) or _log_run(name, experiment, model, evaluation, report)
         version = _create_version(name, run_id, model, rival, evaluation)
     if DECISION not in version.tags:
         _decide(name, version.version, rival, evaluation, register)
@@ -85,11 +85,10 @@ def register_model(
     return registered
 
 
-def _finished_run(model: Model) -> str | None:
-    """Return the run that logged ``model`` whole, and mark those that were cut off as killed."""
+def _finished_run(name: str, model: Model) -> str | None:
+    """Return the run of ``name`` that logged ``model`` whole, and mark those that were cut off as killed."""
     mlflow_client, found = client(), None
-    experiments = [experiment.experiment_id for experiment in mlflow_client.search_experiments()]
-    for run in mlflow_client.search_runs(experiments, f"tags.`{FINGERPRINT}` = '{model.fingerprint}'"):
+    for run in mlflow_client.search_runs([_experiment_id(name)], f"tags.`{FINGERPRINT}` = '{model.fingerprint}'"):
         if run.info.status == "FINISHED":
             found = run.info.run_id
         elif run.info.status == "RUNNING":

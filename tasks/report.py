@@ -23,7 +23,7 @@ class ReportConfig(Config):
 
 @task(name="report", task_run_name="report on {study.trials} trials")
 def write_report(table: Table, dataset: Dataset, study: StudyResult, model: Model, evaluation: Evaluation) -> Report:
-    """Write ``report.html``: leaderboard, forecasts, search, errors by step, calibration, the data contract's findings."""
+    """Write ``report.html``: leaderboard, forecasts, errors, calibration, the search, the data contract's findings."""
     stages = (table, dataset, study, model, evaluation)
     key = store.Key("report", VERSION, ReportConfig(), tuple(reference.fingerprint for reference in stages))
     places = {reference.stage: store.path(reference) for reference in stages}
@@ -40,6 +40,7 @@ def write_report(table: Table, dataset: Dataset, study: StudyResult, model: Mode
                 table=table_facts,
                 evaluation=evaluated,
                 examples=_read(places["evaluate"] / "examples.json"),
+                series=_series(places["evaluate"], evaluated["best_baseline"]),
                 model=_read(places["fit"] / "model.json"),
                 study=summarise(environment().studies_uri, study.study_name),
                 seconds=_seconds(stages, evaluated),
@@ -52,6 +53,14 @@ def write_report(table: Table, dataset: Dataset, study: StudyResult, model: Mode
 
     store.commit(key, compute)
     return Report(key.uri, key.fingerprint)
+
+
+def _series(evaluation: Path, baseline: str) -> list[tuple[str, float, float]]:
+    """Return name, the model's and the best baseline's error of each series that was observed, the worst first."""
+    import polars as pl
+
+    items = pl.read_parquet(evaluation / "items.parquet", columns=["item_id", "lstm", baseline])
+    return items.filter(pl.col("lstm").is_finite()).sort("lstm", descending=True).rows()
 
 
 def _seconds(stages: tuple[Reference, ...], evaluated: dict[str, Any]) -> list[tuple[str, float]]:

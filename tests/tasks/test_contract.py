@@ -35,7 +35,11 @@ REFUSED = {
     ),
     "bad stamp": (changed(5, "a,5th of January,1,1"), {}, ["ISO dates", "'5th of January' in row 5"]),
     "impossible date": (changed(5, "a,2024-01-35,1,1"), {}, ["'2024-01-35' in row 5"]),
-    "infinity": (changed(5, "a,2024-01-05,inf,1"), {}, ["finite", "1 infinite values: 'inf' in row 5", "data.infinite"]),
+    "infinity": (
+        changed(5, "a,2024-01-05,inf,1"),
+        {},
+        ["finite", "1 infinite values: 'inf' in row 5", "data.infinite"],
+    ),
     "duplicates": ([*STEPS, STEPS[2]], {}, ["one row for each stamp", "a at 2024-01-02", "data.duplicates"]),
     "all null target": (["t,y", "1,NA", "2,"], {"item_id": []}, ["target 'y' must have values", "2 nulls"]),
     "one row": (STEPS[:2], {}, ["no two stamps", "set data.frequency"]),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import polars as pl
 import pytest
 from pydantic import BaseModel
 
@@ -61,7 +62,8 @@ def findings(**changes: Any) -> Findings:
         table={"target": ["load"], "rows": 72, "items": 6, "findings": []},
         evaluation=evaluated(),
         examples=[example(HOSTILE), example("b")],
-        model={"members": [{"core": {"layers": 2, "dropout": 0.12345}}, {"core": {"layers": 1}}]},
+        series=[(HOSTILE, 2.5, 2.0), ("b", 0.5, 1.5)],
+        model={"members": [{"core": {"layers": 2, "dropout": 0.125}}, {"core": {"layers": 1}}]},
         study=StudySummary("study-1", trials, {"core": 0.75, HOSTILE: 0.25}),
         seconds=[("ingest", 1.25), ("search", 125.0)],
         fingerprints=[("ingest", "0123456789abcdef")],
@@ -119,7 +121,7 @@ def test_the_page_says_what_was_found() -> None:
     for told in (
         "4 steps of 15 minutes ahead", "on 6 sealed windows of 6 series",
         "lstm 0.250 beats linear 0.500 on 6 windows (won 100 %", "linear took a rest.",
-        "9 trials: 3 complete, 6 pruned", "gaps warning 1,203 2", "core.layers 2 1", "core.dropout 0.1234",
+        "9 trials: 3 complete, 6 pruned", "gaps warning 1,203 2", "core.layers 2 1", "core.dropout 0.125",
         "search: 6 trials pruned 18.0 s", "search 2 min 05 s", "study study-1", "0123456789abcdef",
     ):  # fmt: skip
         assert told in shown, told
@@ -134,7 +136,7 @@ def test_the_headline_has_the_colour_of_the_outcome(model_error: float, outcome:
 
 def test_a_page_without_examples_findings_or_values_still_stands() -> None:
     study = StudySummary("study-1", [], {}, "0 of at least 4 complete trials: too few")
-    bare = findings(examples=[], notices=[], study=study, model={}, seconds=[])
+    bare = findings(examples=[], series=[], notices=[], study=study, model={}, seconds=[])
     shown = " ".join(Page(render(bare)).shown.split())
     assert "Nothing: 72 rows of 6 items without a breach." in shown
     assert "No trial reported a value." in shown
@@ -181,6 +183,10 @@ def made(stage: str, **files: Any) -> tuple[str, str]:
     def write(out: Path) -> dict[str, Any]:
         for name, content in files.items():
             (out / f"{name}.json").write_text(json.dumps(content))
+        if stage == "evaluate":
+            pl.DataFrame({"item_id": ["a", "b"], "lstm": [0.5, 0.75], "linear": [1.0, 0.5]}).write_parquet(
+                out / "items.parquet"
+            )
         return {"seconds": 7.5}
 
     key = store.Key(stage, 1, Made(name=stage), ())
@@ -206,6 +212,7 @@ def test_the_stage_writes_one_file_from_references_alone(home: Path) -> None:
     assert "7 trials: 5 complete, 2 pruned" in shown
     assert "fit 7.5 s" in shown
     assert "1203 steps of" in shown
+    assert "b 0.750 0.500 a 0.500 1.000" in shown
     assert write_report.fn(table, dataset, study, model, evaluation) == report
 
 
@@ -223,7 +230,7 @@ def test_a_browser_draws_every_chart_and_runs_no_name(tmp_path: Path) -> None:
     command = ["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", f"file://{page}"]
     drawn = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     assert "<title>load: Carousel report</title>" in drawn
-    for name in ("examples", "horizon", "calibration", "history", "importance"):
+    for name in ("examples", "horizon", "calibration", "series", "history", "importance"):
         chart = drawn.index(f'id="plot-{name}"')
         assert "main-svg" in drawn[chart : chart + 2000], name
     assert "&lt;script&gt;document.title='owned'" in drawn[drawn.index('id="plot-examples"') :]
