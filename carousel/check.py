@@ -1,4 +1,4 @@
-"""``carousel check``: read and check all data as a run would, in a place that is thrown away, and say what a run would do."""
+"""``carousel check``: read and check all data as a run would, keep nothing, and say what a run would do."""
 
 from __future__ import annotations
 

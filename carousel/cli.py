@@ -1,4 +1,4 @@
-"""The command ``carousel``. Exit status 0: done; 1: it failed; 2: the input is wrong. Heavy imports wait in commands."""
+"""The command ``carousel``. Exit status 0: done; 1: it failed; 2: wrong input. Heavy imports wait in commands."""
 
 from __future__ import annotations
 
@@ -23,8 +23,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.yaml", help="Parameters of the flow 'pipeline' as YAML.")]
-Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter: search.time_budget=2m")]
+ExperimentFile = Annotated[
+    Path, typer.Argument(metavar="EXPERIMENT.yaml", help="Parameters of the flow 'pipeline' as YAML.")
+]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Set a parameter: search.time_budget=2m")
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the logs of all libraries.")]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="NAME (its champion), NAME@ALIAS or NAME/VERSION.")]
 
@@ -55,10 +59,10 @@ def run(experiment: ExperimentFile, set_: Overrides = [], verbose: Verbose = Fal
     from carousel.experiment import load
 
     parameters = load(experiment, set_)
-    from carousel.services import prefect_api
+    from carousel.services import use_prefect
 
-    with prefect_api(env) as addresses:
-        version = _run_flow("pipeline", parameters)
+    addresses = use_prefect(env)
+    version = _run_flow("pipeline", parameters)
     from tasks.leaderboard import verdict
 
     _print_leaderboard(version.name)
@@ -81,20 +85,22 @@ def check(experiment: ExperimentFile, set_: Overrides = [], verbose: Verbose = F
 @app.command()
 def predict(
     model: ModelName,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A source with the columns that the model was trained on.")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A source with the columns that the model was trained on.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Copy the predictions to this parquet or CSV file.")] = None,
     verbose: Verbose = False,
 ) -> None:
     """Predict with a registered model."""
     env = _environment(verbose)
     from carousel.predictions import check_target, deliver
-    from carousel.services import prefect_api
+    from carousel.services import use_prefect
     from tasks.registry import resolve
 
     check_target(out)
     resolve(model)
-    with prefect_api(env):
-        predictions = _run_flow("predict", {"model": model, "source": data})
+    use_prefect(env)
+    predictions = _run_flow("predict", {"model": model, "source": data})
     print(f"{predictions.rows} rows for {predictions.items} items in {deliver(predictions, out)}")
 
 
@@ -147,7 +153,9 @@ def start_servers(
 
 @app.command()
 def stage(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="ingest, prepare, search, fit, rival, evaluate, report, register")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="ingest, prepare, search, fit, rival, evaluate, report, register")
+    ],
     request: Annotated[Path, typer.Argument(metavar="REQUEST.json", help="The stage's arguments by name.")],
     verbose: Verbose = False,
 ) -> None:
@@ -168,6 +176,8 @@ def _environment(verbose: bool) -> Environment:
         os.environ["CAROUSEL_VERBOSE"] = "1"
     else:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         warnings.simplefilter("ignore")
     env = environment()
     quiet(env)

@@ -1,7 +1,7 @@
 """What the CLI prints: breaches and failures on stderr, progress on stderr, results on stdout.
 
-Stages report through ``logging.getLogger("carousel.<stage>")``. A record with ``extra={"passing": True}`` is a state that
-the next one replaces: on a terminal it rewrites its line, elsewhere it is printed every ten seconds at most.
+Stages report through ``logging.getLogger("carousel.<stage>")``. A record with ``extra={"passing": True}`` is a state
+that the next one replaces: on a terminal it rewrites its line, elsewhere it is printed every ten seconds at most.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
     numeric = [all(not isinstance(row.get(name), str) for row in rows) for name in head]
     for line in cells:
-        aligned = (f"{cell:>{width}}" if right else f"{cell:<{width}}" for cell, width, right in zip(line, widths, numeric, strict=True))
+        aligned = (
+            f"{cell:>{width}}" if right else f"{cell:<{width}}"
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        )
         print("  ".join(aligned).rstrip())
 
 

@@ -92,12 +92,16 @@ def validate(values: Mapping[str, Any], function: Callable[..., Any]) -> dict[st
 
 
 def breaches(error: ValidationError, model: type[BaseModel]) -> list[InputError]:
-    """Return what ``error`` found in a ``model`` as one InputError for each key."""
+    """Return what ``error`` found in a ``model`` as one InputError for each key.
+
+    Of a union, the form that was meant is the one whose own keys are named.
+    """
     found: dict[str, list[InputError]] = {}
     for detail in error.errors(include_url=False):
         key, owner = _locate(detail["loc"], model)
         found.setdefault(key, []).append(_breach(key, owner, detail))
-    return [_joined(several) for several in found.values()]
+    deeper = {key: any(other.startswith(f"{key}.") for other in found) for key in found}
+    return [_joined(several) for key, several in found.items() if not deeper[key]]
 
 
 def _breach(key: str, owner: type[BaseModel], detail: Mapping[str, Any]) -> InputError:
@@ -107,10 +111,14 @@ def _breach(key: str, owner: type[BaseModel], detail: Mapping[str, Any]) -> Inpu
         known = list(owner.model_fields)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         remedy = f"did you mean {' or '.join(near)}?" if near else "remove it"
-        return InputError(f"{key}: no such parameter", shortened([repr(name)]), f"{remedy} Known here: {', '.join(known)}")
+        return InputError(
+            f"{key}: no such parameter", shortened([repr(name)]), f"{remedy} Known here: {', '.join(known)}"
+        )
     purpose = field.description if field and field.description else (field.title or "" if field else "")
     if detail["type"] == "missing":
-        return InputError(f"{key}: must be given", "nothing", f"add the key {key}" + (f". {purpose}" if purpose else ""))
+        return InputError(
+            f"{key}: must be given", "nothing", f"add the key {key}" + (f". {purpose}" if purpose else "")
+        )
     rule = re.sub(r"^Value error, |^\w+ should", lambda found: "must" if "should" in found[0] else "", detail["msg"])
     return InputError(f"{key}: {rule}", _shown(detail["input"]), _remedy(detail, purpose))
 
@@ -118,7 +126,9 @@ def _breach(key: str, owner: type[BaseModel], detail: Mapping[str, Any]) -> Inpu
 def _remedy(detail: Mapping[str, Any], purpose: str) -> str:
     choices = (detail.get("ctx") or {}).get("expected")
     if choices and isinstance(detail["input"], str):
-        near = difflib.get_close_matches(detail["input"], [word.strip("'") for word in choices.split() if "'" in word], n=1)
+        near = difflib.get_close_matches(
+            detail["input"], [word.strip("'") for word in choices.split() if "'" in word], n=1
+        )
         return f"did you mean {near[0]}?" if near else f"choose {choices}"
     return f"change it. {purpose}" if purpose else "change it to what the rule says"
 
@@ -135,7 +145,8 @@ def _joined(several: list[InputError]) -> InputError:
 
 def _locate(location: Sequence[int | str], model: type[BaseModel]) -> tuple[str, type[BaseModel]]:
     """Return the key that pydantic's ``location`` means, without the tags of unions, and the model that owns it."""
-    key, owner, annotation = "", model, None
+    key, owner = "", model
+    annotation: Any = None
     inside: type[BaseModel] | None = model
     for part in location:
         if isinstance(part, int):
@@ -203,5 +214,7 @@ def _parse(text: str, source: str) -> Any:
         return yaml.load(text, _UniqueKeys)  # noqa: S506
     except yaml.YAMLError as error:
         raise InputError(
-            f"{source} must be valid YAML", " ".join(str(error).split()), "mend the line; quote text that holds ': ' or '#'"
+            f"{source} must be valid YAML",
+            " ".join(str(error).split()),
+            "mend the line; quote text that holds ': ' or '#'",
         ) from None

@@ -51,7 +51,7 @@ def end_descendants(grace: float) -> None:
         for process in ask:
             _signal(process, signal.SIGTERM)
         psutil.wait_procs(ask, timeout=max(0.0, (deadline - time.monotonic()) / 2))
-    while left := [process for process in psutil.Process().children(recursive=True)]:
+    while left := psutil.Process().children(recursive=True):
         for process in left:
             _signal(process, signal.SIGKILL)
         psutil.wait_procs(left, timeout=1.0)

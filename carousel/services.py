@@ -1,11 +1,12 @@
 """The servers on 127.0.0.1: those of ``carousel up``, and the temporary Prefect server of a single run.
 
 Every server is the child of a guard (``carousel.guard``), so none outlives the process that started it. While
-``carousel up`` runs it holds ``services.lock`` below the home, and ``services.json`` there says where the servers listen.
+``carousel up`` runs it holds ``services.lock`` in the home, and ``services.json`` says where the servers listen.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -142,26 +143,24 @@ def alone(env: Environment) -> Iterator[None]:
         lock.release()
 
 
-@contextmanager
-def prefect_api(env: Environment) -> Iterator[Addresses | None]:
-    """Point Prefect at a server for as long as the block runs: the user's, that of ``carousel up``, or a temporary one.
+def use_prefect(env: Environment) -> Addresses | None:
+    """Point Prefect at a server: the user's, that of ``carousel up``, or a temporary one that ends with this process.
 
-    Yields the addresses of ``carousel up``, if it runs. Must be entered before a flow is called.
+    Must be called before a flow is. Returns the addresses of ``carousel up``, if it runs.
     """
     if os.environ.get("PREFECT_API_URL"):
-        yield None
-    elif addresses := running(env):
-        os.environ.update({name: os.environ.get(name, value) for name, value in addresses.variables.items()})
-        yield addresses
-    else:
-        server = _start_temporary(env)
-        try:
-            yield None
-        finally:
-            server.stop()
+        return None
+    if addresses := running(env):
+        os.environ.setdefault("MLFLOW_TRACKING_URI", addresses.mlflow)
+        _use_api(addresses.variables["PREFECT_API_URL"])
+        return addresses
+    server, url = _start_temporary(env)
+    atexit.register(server.stop)
+    _use_api(url)
+    return None
 
 
-def _start_temporary(env: Environment) -> Service:
+def _start_temporary(env: Environment) -> tuple[Service, str]:
     """Start Prefect's server without user interface; the lock keeps two first starts from migrating one database."""
     port = free_port()
     url = f"http://{HOST}:{port}/api"
@@ -177,8 +176,7 @@ def _start_temporary(env: Environment) -> Service:
         except BaseException:
             server.stop()
             raise
-    _use_api(url)
-    return server
+    return server, url
 
 
 def _use_api(url: str) -> None:
@@ -210,7 +208,9 @@ def demanded_port(port: int) -> int:
         InputError: something listens there.
     """
     if free_port(port) != port:
-        raise InputError("a port must be free", f"{port}, which is taken", "choose another port, or none to have one found")
+        raise InputError(
+            "a port must be free", f"{port}, which is taken", "choose another port, or none to have one found"
+        )
     return port
 
 

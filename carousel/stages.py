@@ -22,6 +22,7 @@ STAGES = {
     "evaluate": "tasks.evaluate:evaluate_model",
     "report": "tasks.report:write_report",
     "register": "tasks.register:register_model",
+    "predict": "tasks.predict:predict_table",
 }
 
 

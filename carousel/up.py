@@ -13,7 +13,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from carousel.services import HOST, MLFLOW_PORT, PREFECT_PORT, Addresses, Service, alone, announced, demanded_port, free_port
+from carousel.services import (
+    HOST,
+    MLFLOW_PORT,
+    PREFECT_PORT,
+    Addresses,
+    Service,
+    alone,
+    announced,
+    demanded_port,
+    free_port,
+)
 from tasks.environment import Environment
 
 POOL = "carousel"
@@ -21,7 +31,9 @@ DEPLOYMENTS = "deploy/prefect.yaml"
 
 
 @contextmanager
-def servers(env: Environment, prefect_port: int | None, mlflow_port: int | None) -> Iterator[tuple[Addresses, list[Service]]]:
+def servers(
+    env: Environment, prefect_port: int | None, mlflow_port: int | None
+) -> Iterator[tuple[Addresses, list[Service]]]:
     """Run all services on 127.0.0.1, with all state below the home, for as long as the block runs.
 
     Yields their addresses, once they answer, and the services.

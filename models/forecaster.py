@@ -110,7 +110,7 @@ class ForecasterSpace:
         """Draw a point that fits the data: contexts are whole seasons, patches divide the season."""
         season = self.facts.season_length
         seasons = trial.suggest_categorical("seasons", self.seasons)
-        skips = [k for k in (0, 1, 2) if k <= min(self.seasons)]
+        skips = [k for k in (0, 1, 2, 3, 4) if k <= min(self.seasons)]
         core = trial.suggest_categorical("core", list(CORES))
         head = trial.suggest_categorical("head", self.heads)
         return ForecasterConfig(
@@ -124,9 +124,9 @@ class ForecasterSpace:
 
     def portfolio(self) -> list[dict[str, Any]]:
         """Return points that the search begins with: one patch a season and a seasonal skip, in some variations."""
-        skip = min(1, min(self.seasons))
+        skip = min(3, *self.seasons)
         start: dict[str, Any] = {
-            "seasons": min(self.seasons, key=lambda k: abs(k - 4)),
+            "seasons": min(self.seasons, key=lambda k: abs(k - 5)),
             "patch_length": self.patch_lengths[-1],
             "skip_seasons": skip,
             "scaling": "mean_abs",
@@ -156,7 +156,7 @@ class ForecasterSpace:
     def seasons(self) -> list[int]:
         """Contexts on offer, in seasons: no longer than the longest series, and at most a thousand steps or so."""
         season, longest = self.facts.season_length, self.facts.longest
-        steps = [2, 3, 4, 5, 7, 10, 14] if season > 1 else [8, 16, 32, 64, 128]
+        steps = [4, 5, 6, 8, 12] if season > 1 else [8, 16, 32, 64, 128]
         fitting = [k for k in steps if k * season <= min(longest, 1500)]
         return fitting or [max(1, min(longest, 1500) // season)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytorch_lightning as lightning
 import torch
@@ -34,6 +35,7 @@ class LightningForecaster(lightning.LightningModule):
     def __init__(self, model: Forecaster, panel: Panel, sampler: WindowSampler, config: TrainingConfig) -> None:
         super().__init__()
         self.model, self.panel, self.sampler, self.config = model, panel, sampler, config
+        self.levels: torch.Tensor
         self.register_buffer("levels", torch.tensor(model.facts.quantiles), persistent=False)
 
     def train_dataloader(self) -> DataLoader:
@@ -45,6 +47,6 @@ class LightningForecaster(lightning.LightningModule):
     def training_step(self, batch: Windows, batch_idx: int) -> torch.Tensor:
         return pinball_loss(self.model(batch), batch, self.levels, self.config)
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> Any:
         optimizer, schedule = make_optimizer(self.model, self.config)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -19,6 +19,7 @@ OTHERS = ("#e0723a", "#3fa66b", "#a06bd1", "#1fa3b5", "#c2527e")
 LONGEST_NAME = 34
 FAR_OFF = 2.0
 MOST_POINTS = 2000
+WIDE = 5.0
 
 
 def colours(leaderboard: list[dict[str, Any]]) -> dict[str, str]:
@@ -99,7 +100,9 @@ def search_history(study: StudySummary) -> go.Figure:
     line = {"color": MODEL, "width": 1.5, "shape": "hv"}
     numbers = [trial.number for trial in complete]
     figure.add_trace(go.Scatter(x=numbers, y=best, mode="lines", name="best so far", line=line, hoverinfo="skip"))
-    figure.update_xaxes(title="trial", rangemode="tozero")
+    last = max((trial.number for trial in study.trials), default=0)
+    figure.update_xaxes(title="trial", range=[-0.5, last + 0.5], tickformat="d", dtick=1 if last < 12 else None)
+    figure.update_layout(showlegend=True)
     figure.update_yaxes(title="validation metric", range=_range([t.value for t in (*complete, *pruned)]))
     return _styled(figure, 340)
 
@@ -160,12 +163,16 @@ def by_series(series: list[tuple[str, float, float]], baseline: str) -> go.Figur
     figure.add_trace(
         go.Scatter(
             x=theirs, y=mine, mode="markers", marker={"color": MODEL, "size": 6, "opacity": 0.55},
-            text=[plain(row[0]) for row in drawn], hovertemplate="%{text}<br>lstm %{y:.3f}<br>other %{x:.3f}<extra></extra>",
+            text=[plain(row[0]) for row in drawn],
+            hovertemplate="%{text}<br>lstm %{y:.3f}<br>other %{x:.3f}<extra></extra>",
         )
     )  # fmt: skip
-    kind = "log" if min(*theirs, *mine) > 0 else "linear"
-    figure.update_xaxes(title=f"error of {plain(baseline)}", type=kind)
-    figure.update_yaxes(title="error of lstm", type=kind)
+    if max(*theirs, *mine) > WIDE * min(*theirs, *mine) > 0:
+        ticks = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]
+        figure.update_xaxes(type="log", tickvals=ticks)
+        figure.update_yaxes(type="log", tickvals=ticks)
+    figure.update_xaxes(title=f"error of {plain(baseline)}")
+    figure.update_yaxes(title="error of lstm")
     figure.update_layout(showlegend=False)
     return _styled(figure, 360)
 
@@ -205,6 +212,8 @@ def _styled(figure: go.Figure, height: int, legend_y: float = 1.02) -> go.Figure
         hovermode="closest",
     )
     grid = {"gridcolor": "rgba(127,138,153,0.25)", "zeroline": False, "automargin": True}
-    figure.update_xaxes(showgrid=False, ticks="outside", ticklen=4, tickcolor="rgba(127,138,153,0.5)", automargin=True)
+    figure.update_xaxes(
+        showgrid=False, zeroline=False, ticks="outside", ticklen=4, tickcolor="rgba(127,138,153,0.5)", automargin=True
+    )
     figure.update_yaxes(**grid)
     return figure

@@ -55,7 +55,7 @@ class Comparison:
             return f"{model} beats {other} {evidence}"
         if self.outcome == "worse":
             return f"{model} is beaten by {other} {evidence}"
-        return f"no evidence of a difference between {model} and {other} {evidence}"
+        return f"No evidence of a difference between {model} and {other} {evidence}"
 
 
 def compare(

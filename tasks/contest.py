@@ -137,9 +137,9 @@ def _verdict(contest: Contest, tests: dict[str, Comparison], champion_note: str 
     sentences = [test.sentence() for test in tests.values()]
     if better:
         listed = ", ".join(f"{entry.name} {contest.mase(entry):.3f}" for entry in better)
-        sentences.insert(0, f"a baseline wins: {model.name} has MASE {mine:.3f}, {listed} less")
+        sentences.insert(0, f"A baseline wins: {listed} against {model.name} {mine:.3f}")
     if champion_note is not None:
-        sentences.append(f"the champion was not comparable: {champion_note}")
+        sentences.append(f"The champion was not comparable: {champion_note}")
     return sentences
 
 

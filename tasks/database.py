@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from tasks.errors import InputError, shortened
 from tasks.sources import expand
 
-BATCH = 250_000
+BATCH = 100_000
 _MARK = "90071992547"
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from tasks import store
 from tasks.config import Config
 from tasks.environment import environment
+from tasks.kinds.registry import kind
 from tasks.references import Dataset, Evaluation, Model, ModelVersion
 
 VERSION = 1
@@ -36,10 +37,8 @@ def evaluate_model(model: Model, dataset: Dataset, rival: ModelVersion | None, e
     key = store.Key("evaluate", VERSION, evaluate, inputs)
 
     def compute(out: Any) -> dict[str, Any]:
-        from tasks.kinds.forecast_evaluation import evaluate as hold_contest
-
         champion, note = _champion(rival)
-        return hold_contest(data, found, champion, note, list(evaluate.baselines), environment().workers, out)
+        return kind(dataset.kind).evaluate(data, found, champion, note, list(evaluate.baselines), environment().workers, out)
 
     return Evaluation(key.uri, key.fingerprint, **store.commit(key, compute))
 

@@ -92,7 +92,8 @@ def _run(jobs: list[Path], work: Path, abreast: int, progress: Progress) -> None
     """Run the jobs whose weights are missing, ``abreast`` at a time."""
     waiting = [member for member in range(len(jobs)) if not (work / f"member-{member}.safetensors").exists()]
     running: dict[int, subprocess.Popen[bytes]] = {}
-    began, started = time.time(), []
+    began = time.time()
+    started: list[subprocess.Popen[bytes]] = []
     with children.stopped_at_exit(started):
         while waiting or running:
             while waiting and len(running) < abreast:

@@ -79,8 +79,27 @@ def train(job: Job) -> None:
     last = job.checkpoints / "last.ckpt"
     resumed = last.exists()
     trainer.fit(module, ckpt_path=last if resumed else None)
+    digests = _digests(module.model)
+    if len(set(digests)) > 1:
+        raise RuntimeError(f"the ranks must end with the same weights (got digests {digests})")
     if trainer.is_global_zero:
-        _write(job, module, {"resumed": resumed, "steps": trainer.global_step, "seconds": round(time.time() - began, 2)})
+        _write(job, module, {"resumed": resumed, "steps": trainer.global_step, "seconds": round(time.time() - began, 2), "digests": digests})
+
+
+def _digests(model: Any) -> list[str]:
+    """Return a digest of the weights of each rank."""
+    import hashlib
+
+    import torch.distributed as distributed
+
+    mine = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        mine.update(tensor.detach().cpu().numpy().tobytes())
+    if not distributed.is_initialized():
+        return [mine.hexdigest()[:16]]
+    gathered: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(gathered, mine.hexdigest()[:16])
+    return gathered
 
 
 def _write(job: Job, module: Any, facts: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _MONTHS = {"mo": 1, "q": 3, "y": 12}
 _DAY = 86400
 MICRO = 1_000_000
+_LEAST_MONTH = 27 * _DAY * MICRO
 VOTE = 3
 """Differences that an item must have for its own step to count against the others'."""
 
@@ -87,12 +88,14 @@ def item_steps(stamps: pl.Series, firsts: np.ndarray) -> tuple[list[Step | None]
     physical = stamps.to_physical().to_numpy()
     differences = np.diff(physical, prepend=physical[:1])
     frame = pl.DataFrame({"item": item[within], "difference": differences[within]})
-    if stamps.dtype != pl.Int64:
-        months = _month_differences(_wall(stamps))
-        frame = frame.with_columns(pl.Series("months", months[within]))
+    modes = _mode(frame)
+    if stamps.dtype == pl.Int64 or (modes["difference"] < _LEAST_MONTH).all():
+        months = pl.Series("months", np.zeros(len(modes), dtype=np.int64))
+    else:
+        months = _modal_months(frame["item"], _month_differences(_wall(stamps))[within], modes["item"])
     found: list[Step | None] = [None] * len(firsts)
     seen = np.bincount(item[within], minlength=len(firsts))
-    for number, difference, month in _modes(frame).iter_rows():
+    for number, difference, month in modes.with_columns(months).iter_rows():
         if stamps.dtype == pl.Int64:
             found[number] = Step("integer", difference)
         elif month:
@@ -102,15 +105,13 @@ def item_steps(stamps: pl.Series, firsts: np.ndarray) -> tuple[list[Step | None]
     return found, seen
 
 
-def _modes(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return, for each item, its modal difference, and its modal difference in months if most are whole months."""
-    modes = _mode(frame.select("item", "difference"))
-    if "months" not in frame.columns:
-        return modes.select("item", "difference", pl.lit(0))
+def _modal_months(item: pl.Series, months: np.ndarray, wanted: pl.Series) -> pl.Series:
+    """Return the most frequent number of months for each item of ``wanted``, 0 where most are no whole months."""
+    frame = pl.DataFrame({"item": item, "months": months})
     whole = frame.group_by("item").agg(((pl.col("months") > 0).mean() > 0.5).alias("whole"))
-    calendar = _mode(frame.filter(pl.col("months") > 0).select("item", "months"))
-    joined = modes.join(whole, on="item", how="left").join(calendar, on="item", how="left").sort("item")
-    return joined.select("item", "difference", pl.when("whole").then("months").otherwise(0).fill_null(0))
+    calendar = _mode(frame.filter(pl.col("months") > 0))
+    joined = wanted.to_frame().join(whole, on="item", how="left").join(calendar, on="item", how="left").sort("item")
+    return joined.select(pl.when("whole").then("months").otherwise(0).fill_null(0)).to_series()
 
 
 def _mode(frame: pl.DataFrame) -> pl.DataFrame:
@@ -138,9 +139,9 @@ def _wall(stamps: pl.Series) -> pl.Series:
     return stamps if stamps.dtype.time_zone is None else stamps.dt.replace_time_zone(None)  # type: ignore[attr-defined]
 
 
-def grid_size(stamps: pl.Series, firsts: np.ndarray, step: Step) -> int:
-    """Return the steps that a grid over ``stamps`` needs; cheap, to be asked before ``lay_grid``."""
-    return int(_lengths(_step_index(stamps, firsts, step), firsts).sum())
+def grid_lengths(stamps: pl.Series, firsts: np.ndarray, step: Step) -> np.ndarray:
+    """Return [items] the steps that a grid over ``stamps`` needs; to be asked before ``lay_grid``."""
+    return _lengths(_step_index(stamps, firsts, step), firsts)
 
 
 def lay_grid(stamps: pl.Series, firsts: np.ndarray, step: Step) -> Grid:

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field
 from tasks import store
 from tasks.config import Columns, Config
 from tasks.environment import environment
+from tasks.errors import InputError
 from tasks.references import Table
 from tasks.store import Key
 
@@ -156,5 +157,15 @@ def _work(config: IngestConfig) -> Iterator[Path]:
         place.mkdir()
         try:
             yield place
+        except Exception as error:
+            from tasks.sources import is_full
+
+            if is_full(error):
+                raise InputError(
+                    "the disk of CAROUSEL_HOME must have room for the table and a copy of the source",
+                    f"no space left below {environment().root}",
+                    "free some, or set CAROUSEL_HOME to a larger disk",
+                ) from error
+            raise
         finally:
             shutil.rmtree(place, ignore_errors=True)

@@ -43,8 +43,8 @@ def verdict(version: ModelVersion) -> list[str]:
 
 
 def _rows(name: str, aliases: dict[str, str]) -> list[dict[str, Any]]:
-    versions = registry.client().search_model_versions(f"name='{name}'")
-    versions = [version for version in versions if registry.FINGERPRINT in version.tags]
+    found = registry.client().search_model_versions(f"name='{name}'")
+    versions = [version for version in found if registry.FINGERPRINT in version.tags]
     rows = [_version_row(version, aliases) for version in versions]
     if versions:
         newest = max(versions, key=lambda version: int(version.version))

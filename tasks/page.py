@@ -32,7 +32,8 @@ _UNITS = {
 class Findings:
     """What the page shows: the JSON files that the stages wrote, the study, and where time went.
 
-    ``series`` are (name, the model's error, the best baseline's), the worst first; ``seconds`` are (what, seconds); ``fingerprints`` are (stage, fingerprint).
+    ``series`` are (name, the model's error, the best baseline's), the worst first; ``seconds`` are (what, seconds);
+    ``fingerprints`` are (stage, fingerprint); ``notices`` are the data contract's findings.
     """
 
     table: dict[str, Any]

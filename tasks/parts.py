@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from tasks import buckets
 from tasks.buckets import CODE
 from tasks.contract import EXAMPLES, Ledger
 from tasks.frequency import VOTE, Step
-from tasks.regular import agree, regularise, tidy, vote
+from tasks.regular import Bucket, agree, pieces, regularise, tidy, vote
 from tasks.series import Leaks, complete
 from tasks.survey import Layout
 
 
-def choose_step(buckets: Iterable[pl.DataFrame], layout: Layout, ids: pl.Series, ledger: Ledger) -> Step:
+def choose_step(frames: Iterable[pl.DataFrame], layout: Layout, ids: pl.Series, ledger: Ledger) -> Step:
     """Return the frequency of the Config or, on ``auto``, the step of most items of the first bucket that has any.
 
     Raises:
@@ -33,7 +34,7 @@ def choose_step(buckets: Iterable[pl.DataFrame], layout: Layout, ids: pl.Series,
             ledger.raise_errors()
         return given
     votes = []
-    for rows in buckets:
+    for rows in frames:
         votes += vote(tidy(rows, layout, ids, Ledger()), ids)
         if any(seen >= VOTE for _, _, seen in votes):
             break
@@ -60,10 +61,16 @@ class Parts:
         self.rows = self.items = self.observed = 0
 
     def write(self, rows: pl.DataFrame) -> None:
-        """Make a bucket canonical and write it as the next part, unless an error has been found already."""
+        """Make a bucket canonical and write it as the next part, or as several if its gaps blow it up."""
         bucket = tidy(rows, self.layout, self._ids, self._ledger)
         if self.layout.config.frequency == "auto":
             self._compare(vote(bucket, self._ids))
+        steps = max(1, buckets.CELLS // bucket.frame.width)
+        for piece in pieces(bucket, self.step, steps):
+            self._write_part(piece)
+
+    def _write_part(self, bucket: Bucket) -> None:
+        """Write a part, unless an error has been found already."""
         regular = regularise(bucket, self.step, self.layout, self._ids, self._ledger)
         if regular is None:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from types import TracebackType
+from typing import cast
 from uuid import UUID
 
 
@@ -28,7 +29,8 @@ class Progress:
         if TaskRunContext.get() is not None:
             from prefect.artifacts import create_progress_artifact
 
-            self._artifact = create_progress_artifact(progress=0.0, key=f"{self.name}-progress", description=self.name)
+            created = create_progress_artifact(progress=0.0, key=f"{self.name}-progress", description=self.name)
+            self._artifact = cast(UUID, created)
         return self
 
     def update(self, done: int, seconds: float, note: str) -> None:

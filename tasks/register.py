@@ -13,6 +13,7 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from filelock import FileLock
 from prefect import task
 from pydantic import Field
 
@@ -74,15 +75,29 @@ def register_model(
         report: logged beside the model.
         register: the gate.
     """
+    with FileLock(environment().root / f"register-{name}.lock"):
+        registered = _register(name, experiment, model, rival, evaluation, report, register)
+    _publish(registered, evaluation, report)
+    return registered
+
+
+def _register(
+    name: str,
+    experiment: dict[str, Any],
+    model: Model,
+    rival: ModelVersion | None,
+    evaluation: Evaluation,
+    report: Report,
+    register: RegisterConfig,
+) -> ModelVersion:
+    """Do what is missing of logging the run, creating the version and deciding on its aliases."""
     version = find_version(name, model.fingerprint)
     if version is None:
         run_id = _finished_run(name, model) or _log_run(name, experiment, model, evaluation, report)
         version = _create_version(name, run_id, model, rival, evaluation)
     if DECISION not in version.tags:
         _decide(name, version.version, rival, evaluation, register)
-    registered = reference(version)
-    _publish(registered, evaluation, report)
-    return registered
+    return reference(version)
 
 
 def _finished_run(name: str, model: Model) -> str | None:
@@ -219,7 +234,7 @@ def _parameters(experiment: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _metrics(evaluation: dict[str, Any]) -> dict[str, float]:
     """Return the model's metrics as ``test_mase`` and so on, everybody else's as ``seasonal_naive_mase``."""
-    metrics = {}
+    metrics: dict[str, float] = {}
     for row in evaluation["leaderboard"]:
         prefix = "test" if row["kind"] == "lstm" else row["name"].replace(" ", "_")
         values = {k: v for k, v in row.items() if isinstance(v, float)}

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from tasks.environment import environment
 from tasks.errors import InputError
 from tasks.references import ModelVersion
@@ -21,6 +23,8 @@ FINGERPRINT, DATA, RIVAL, DECISION = "carousel.model", "carousel.data", "carouse
 """Tags of a version: fingerprints of the model and of its data set, the version that it was measured against, and what
 the gate decided."""
 
+_opened: set[str] = set()
+
 
 def client() -> MlflowClient:
     """Return a client of the tracking server or, without one, of the local store."""
@@ -29,6 +33,11 @@ def client() -> MlflowClient:
     env = environment()
     env.root.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(env.tracking_uri)
+    if env.tracking_uri not in _opened:
+        # Two first openings of one database would both create its tables.
+        with FileLock(env.root / "mlflow.lock"):
+            mlflow.MlflowClient().search_registered_models(max_results=1)
+        _opened.add(env.tracking_uri)
     return mlflow.MlflowClient()
 
 

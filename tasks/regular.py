@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import polars as pl
 
 from tasks.buckets import CODE
 from tasks.contract import EXAMPLES, Ledger, Level, severity
-from tasks.frequency import VOTE, Step, grid_size, item_steps, lay_grid
+from tasks.frequency import VOTE, Step, grid_lengths, item_steps, lay_grid
 from tasks.survey import Layout
 
 if TYPE_CHECKING:
@@ -59,6 +60,15 @@ def show(stamp: object) -> str:
         return str(stamp)
     text = stamp.isoformat(timespec="auto" if stamp.second or stamp.microsecond else "minutes")
     return text.removesuffix("T00:00")
+
+
+def pieces(bucket: Bucket, step: Step, steps: int) -> Iterator[Bucket]:
+    """Cut ``bucket`` between items where its grid grows beyond ``steps``, as that of sparse items does."""
+    lengths = grid_lengths(bucket.stamps, bucket.firsts, step)
+    number = (np.cumsum(lengths) - lengths) // steps
+    starts = bucket.firsts[np.flatnonzero(np.diff(number, prepend=-1))]
+    for start, end in zip(starts, np.append(starts[1:], len(bucket.frame)), strict=True):
+        yield Bucket(bucket.frame.slice(start, end - start))
 
 
 def tidy(rows: pl.DataFrame, layout: Layout, ids: pl.Series, ledger: Ledger) -> Bucket:
@@ -127,7 +137,7 @@ def regularise(bucket: Bucket, step: Step, layout: Layout, ids: pl.Series, ledge
     Returns:
         the canonical frame but for gaps of the target; None if the grid would be almost empty.
     """
-    rows, size = len(bucket.frame), grid_size(bucket.stamps, bucket.firsts, step)
+    rows, size = len(bucket.frame), int(grid_lengths(bucket.stamps, bucket.firsts, step).sum())
     if size > _SPARSE * rows + _SPARE:
         said = "{what2} steps for {count} rows"
         ledger.add("sparse_grid", "error", count=rows, said=said, what=str(step), what2=f"{size:,}")

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from filelock import FileLock
 from prefect import task
 from pydantic import Field
 
@@ -87,9 +88,10 @@ def _open_study(name: str, source: Path, kind: str, search: SearchConfig) -> opt
 
     optuna.logging.set_verbosity(optuna.logging.INFO if environment().verbose else optuna.logging.WARNING)
     environment().root.mkdir(parents=True, exist_ok=True)
-    storage = studies.open_storage(environment().studies_uri)
-    study = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
-    study.set_metric_names([search.metric])
+    # Two first openings of one database would both create its tables.
+    with FileLock(environment().root / "optuna.lock"):
+        storage = studies.open_storage(environment().studies_uri)
+        study = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
     studies.retake(study)
     if "portfolio" not in study.user_attrs:
         for parameters in registry.kind(kind).learner(source, search).portfolio():

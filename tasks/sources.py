@@ -130,12 +130,19 @@ def reading(name: str) -> Iterator[None]:
             f"{name} must hold a header and rows", "an empty file", "set data.source to a file with data"
         ) from None
     except (pl.exceptions.PolarsError, OSError, EOFError, UnicodeError, csv.Error) as error:
+        if is_full(error):
+            raise
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
             f"{name} must be readable CSV or parquet, all files with the same columns",
             said[0][:300],
             "mend or replace the file, or check its permissions",
         ) from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Say whether a disk had no room left; polars tells it only in words."""
+    return "No space left on device" in str(error)
 
 
 def expand(text: str, key: str) -> str:
@@ -166,6 +173,8 @@ def _localise(url: str, name: str, work: Path) -> str:
     except InputError:
         raise
     except Exception as error:
+        if is_full(error):
+            raise
         raise InputError(
             f"{name} must be reachable",
             f"{type(error).__name__} from the file system of {url.split('://')[0]}://",

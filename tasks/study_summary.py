@@ -26,7 +26,7 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class StudySummary:
-    """Trials in order of their numbers; ``importance`` is empty where ``importance_note`` says why."""
+    """Trials that have ended, in order of their numbers; ``importance`` is empty where ``importance_note`` says why."""
 
     name: str
     trials: list[TrialRow]
@@ -40,7 +40,8 @@ class StudySummary:
 def summarise(uri: str, name: str) -> StudySummary:
     """Read study ``name`` from the storage at ``uri``."""
     study = optuna.load_study(study_name=name, storage=open_storage(uri))
-    trials = [_row(trial) for trial in sorted(counted(study), key=lambda trial: trial.number)]
+    ended = counted(study, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    trials = [_row(trial) for trial in sorted(ended, key=lambda trial: trial.number)]
     importance, note = _importance(study)
     return StudySummary(name, trials, importance, note)
 

@@ -124,6 +124,21 @@ def describe(directory: Path, recipes: list[dict[str, Any]], out: Path) -> None:
     bundle.write_description(out, ForecastDataset(directory).facts, configs)
 
 
+def evaluate(
+    dataset: Path,
+    model: Path,
+    rival: tuple[str, Any] | None,
+    rival_note: str | None,
+    baselines: list[str],
+    workers: int,
+    out: Path,
+) -> dict[str, Any]:
+    """Hold model, champion and baselines against each other on the sealed windows: see ``forecast_evaluation``."""
+    from tasks.kinds import forecast_evaluation
+
+    return forecast_evaluation.evaluate(dataset, model, rival, rival_note, baselines, workers, out)
+
+
 def signature(described: dict[str, Any]) -> tuple[Any, Any]:
     """Return an input example and MLflow's signature for the bundle that ``model.json`` describes."""
     from tasks.kinds import forecast_signature

@@ -102,6 +102,8 @@ def _aligned(entry: Entry, rival: Predictor, facts: Facts) -> Entry:
 
 def _difference(theirs: Facts, ours: Facts) -> str | None:
     """Say why a model of ``theirs`` cannot forecast windows of ``ours``; None if it can."""
+    if theirs.targets != ours.targets:
+        return f"it forecasts {', '.join(theirs.targets)} and the target is now {', '.join(ours.targets)}"
     if theirs.horizon < ours.horizon:
         return f"it forecasts {theirs.horizon} steps and the horizon is now {ours.horizon}"
     if theirs.frequency != ours.frequency:

@@ -7,12 +7,13 @@ returns one row for each item and step of the horizon.
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
 
 
-class ForecastModel(mlflow.pyfunc.PythonModel):
+class ForecastModel(PythonModel):
     """Forecasts the horizon that follows each item's last observed target."""
 
     def load_context(self, context: Any) -> None:
@@ -89,4 +90,4 @@ def _frame(frame: pd.DataFrame, ids: np.ndarray, facts: Any, upcoming: Any, quan
     return pd.DataFrame(out)
 
 
-mlflow.models.set_model(ForecastModel())
+set_model(ForecastModel())

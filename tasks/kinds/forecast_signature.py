@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from models.calendar import Frequency
 from models.encoding import Encoding
@@ -21,7 +21,7 @@ def signature(facts: Facts) -> tuple[pd.DataFrame, ModelSignature]:
     numbers = [*facts.targets, *encoding.numeric, *encoding.static_numeric]
     categories = [c for c in (*encoding.categorical, *encoding.static_categorical) if c != Encoding.TARGET]
     items = [ColSpec(DataType.string, column) for column in facts.item_columns]
-    inputs = [
+    inputs: list[ColSpec | TensorSpec] = [
         *items,
         ColSpec(time_type, facts.time_column),
         *(ColSpec(DataType.double, column) for column in numbers),
@@ -29,7 +29,8 @@ def signature(facts: Facts) -> tuple[pd.DataFrame, ModelSignature]:
     ]
     several = [ColSpec(DataType.string, "target")] if len(facts.targets) > 1 else []
     quantiles = ["forecast", *(f"q{level:g}" for level in facts.quantiles)]
-    outputs = [*items, *several, ColSpec(time_type, facts.time_column), *(ColSpec(DataType.double, q) for q in quantiles)]
+    time = ColSpec(time_type, facts.time_column)
+    outputs: list[ColSpec | TensorSpec] = [*items, *several, time, *(ColSpec(DataType.double, q) for q in quantiles)]
     return _example(facts, numbers, categories), ModelSignature(Schema(inputs), Schema(outputs))
 
 

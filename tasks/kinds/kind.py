@@ -64,6 +64,22 @@ class Kind(Protocol):
         """Write what a bundle of trained ``recipes`` is beside its weights: ``model.json``."""
         ...
 
+    def evaluate(
+        self,
+        dataset: Path,
+        model: Path,
+        rival: tuple[str, Any] | None,
+        rival_note: str | None,
+        baselines: list[str],
+        workers: int,
+        out: Path,
+    ) -> dict[str, Any]:
+        """Measure the bundle ``model`` on the sealed part beside ``rival`` (name and bundle) and baselines, into ``out``.
+
+        Returns best_baseline, beats_baselines and beats_champion; ``rival_note`` says why a champion is not compared.
+        """
+        ...
+
     def signature(self, described: dict[str, Any]) -> tuple[Any, Any]:
         """Return an input example (pandas) and MLflow's signature for the bundle that ``model.json`` describes."""
         ...

@@ -35,7 +35,7 @@ def test_noise_is_no_evidence_of_a_difference() -> None:
     found = compare("lstm", "linear", rng.uniform(1, 2, 40), rng.uniform(1, 2, 40), np.ones(40))
     assert found.outcome == "undecided"
     assert found.low < 0 < found.high
-    assert found.sentence().startswith("no evidence of a difference between lstm ")
+    assert found.sentence().startswith("No evidence of a difference between lstm ")
 
 
 def test_a_lower_mean_that_wins_fewer_windows_is_undecided() -> None:

@@ -61,21 +61,21 @@ def test_a_model_that_is_ahead_leads_the_board_and_beats_everyone() -> None:
 def test_a_baseline_that_wins_is_named_first() -> None:
     facts = contest.summary(held(4.0, 3.0))
     assert facts["beats_baselines"] is False
-    assert facts["verdict"][0] == "a baseline wins: lstm has MASE 2.000, linear 1.500 less"
+    assert facts["verdict"][0] == "A baseline wins: linear 1.500 against lstm 2.000"
     assert "is beaten by linear" in facts["verdict"][1]
 
 
 def test_a_champion_that_is_as_good_is_not_beaten() -> None:
     facts = contest.summary(held(1.0, 3.0, 1.0))
     assert facts["beats_champion"] is False
-    assert "no evidence of a difference between lstm" in facts["verdict"][1]
+    assert "No evidence of a difference between lstm" in facts["verdict"][1]
 
 
 def test_without_a_champion_there_is_none_to_beat_and_one_not_comparable_is_not_beaten() -> None:
     assert contest.summary(held(1.0, 3.0))["beats_champion"] is True
     facts = contest.summary(held(1.0, 3.0), "it forecasts 12 steps")
     assert facts["beats_champion"] is False
-    assert facts["verdict"][-1] == "the champion was not comparable: it forecasts 12 steps"
+    assert facts["verdict"][-1] == "The champion was not comparable: it forecasts 12 steps"
 
 
 def test_what_is_written_is_strict_json_and_complete_parquet(tmp_path: Path) -> None:
@@ -189,4 +189,4 @@ def test_a_champion_with_at_least_this_horizon_is_compared(home: Path, tmp_path:
 def test_a_champion_with_a_shorter_horizon_is_not_comparable(home: Path, tmp_path: Path) -> None:
     facts = contest_with(home, 3, tmp_path / "out")
     assert facts["beats_champion"] is False
-    assert facts["verdict"][-1] == "the champion was not comparable: it forecasts 3 steps and the horizon is now 7"
+    assert facts["verdict"][-1] == "The champion was not comparable: it forecasts 3 steps and the horizon is now 7"

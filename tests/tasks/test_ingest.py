@@ -202,6 +202,15 @@ def test_many_buckets_give_the_table_that_one_gives(tmp_path, ingest, monkeypatc
         assert ids == many.items.filter(part=number)["item_id"].to_list()
 
 
+def test_grid_much_larger_than_its_rows_is_written_in_parts(csv, ingest, monkeypatch) -> None:
+    monkeypatch.setattr(buckets, "CELLS", 300)
+    lines = [f"{k},{t},1" for k in range(9) for t in (0, 1, 2, 50)]
+    ingested = ingest(csv("k,t,y", *lines), item_id="k")
+    assert ingested.items["part"].max() == 4
+    assert ingested.rows.height == 9 * 51
+    assert ingested.finding("gaps")["count"] == 9 * 47
+
+
 def test_output_is_the_same_to_the_byte_each_time(tmp_path, ingest, monkeypatch) -> None:
     panel(30, 40).write_csv(tmp_path / "f.csv")
     outputs = []
@@ -210,6 +219,36 @@ def test_output_is_the_same_to_the_byte_each_time(tmp_path, ingest, monkeypatch)
         directory = ingest(tmp_path / "f.csv", item_id="k", past_covariates="x", duplicates="mean").directory
         outputs.append({path.name: path.read_bytes() for path in directory.iterdir() if path.name != "manifest.json"})
     assert outputs[0] == outputs[1]
+
+
+def test_full_disk_is_an_input_error_and_leaves_nothing(tmp_path, csv, monkeypatch) -> None:
+    (tmp_path / "disk").mkdir()
+    mount = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        f'mount -t tmpfs -o size=1m tmpfs {tmp_path}/disk && exec "$@"',
+    ]
+    if subprocess.run([*mount, "sh", "true"], check=False, stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("needs leave to mount a tmpfs")
+    monkeypatch.setenv("CAROUSEL_HOME", f"{tmp_path}/disk/home")
+    config = IngestConfig(source=str(tmp_path / "f.parquet"), target="y", timestamp="t")
+    rng = np.random.default_rng(0)
+    pl.DataFrame({"t": range(200_000), "y": rng.normal(size=200_000)}).write_parquet(tmp_path / "f.parquet")
+    program = (
+        "import pathlib, sys\n"
+        "from tasks.errors import InputError; from tasks.ingest import IngestConfig, ingest_table\n"
+        "try: ingest_table.fn(IngestConfig.model_validate_json(sys.argv[1]))\n"
+        "except InputError as error: print(error)\n"
+        "print(list(pathlib.Path(sys.argv[2]).rglob('manifest.json')))"
+    )
+    command = [*mount, "sh", sys.executable, "-c", program, config.model_dump_json(), f"{tmp_path}/disk"]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    assert "must have room" in printed[-2]
+    assert "set CAROUSEL_HOME" in printed[-2]
+    assert printed[-1] == "[]"
 
 
 def test_stage_runs_from_its_config_in_a_fresh_process(csv, home) -> None:

@@ -1,0 +1,124 @@
+"""A tiny experiment, the environment put back after each test, and one real ``carousel up`` for the whole session."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from carousel import services
+from tasks.environment import Environment
+
+START_LIMIT = 180.0
+
+
+@dataclass(frozen=True)
+class Up:
+    """A running ``carousel up``: its process, its addresses, its home, and the directory where flows run."""
+
+    process: subprocess.Popen[bytes]
+    addresses: services.Addresses
+    home: Path
+    directory: Path
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture(autouse=True)
+def environment_put_back() -> Iterator[None]:
+    """The command line sets variables for the libraries; no test shall see those of another."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All state of the test lies here."""
+    monkeypatch.setenv("CAROUSEL_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """The servers that all tests of the session share."""
+    with started(tmp_path_factory.mktemp("up")) as running:
+        yield running
+
+
+@contextmanager
+def started(directory: Path) -> Iterator[Up]:
+    """Run ``carousel up`` on free ports in ``directory``, with its home there."""
+    home = directory / "home"
+    ports = ["--prefect-port", str(services.free_port()), "--mlflow-port", str(services.free_port())]
+    command = [sys.executable, "-c", "import sys; from carousel.cli import main; sys.exit(main())", "up", *ports]
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "CAROUSEL_"))}
+    variables = {**inherited, "CAROUSEL_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
+    with (directory / "up.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=directory, env=variables, stdout=log, stderr=log)
+    try:
+        yield Up(process, _addresses(process, home, directory / "up.log"), home, directory)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(timeout=60)
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Return the living processes whose state lies in ``home``."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("CAROUSEL_HOME") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def write_series(target: Path, days: int) -> Path:
+    """Write four daily series with a weekly season as CSV."""
+    lines = ["item,day,y"]
+    for item in range(4):
+        for day in range(days):
+            value = 10 * (item + 1) + 3 * math.sin(2 * math.pi * day / 7) + (day * 7919 % 13) / 13
+            lines.append(f"i{item},{date(2024, 1, 1) + timedelta(days=day)},{value:.3f}")
+    target.write_text("\n".join(lines) + "\n")
+    return target
+
+
+def tiny_experiment(source: Path | str, name: str = "tiny") -> dict[str, Any]:
+    """Return the parameters of a pipeline that ends within seconds."""
+    return {
+        "name": name,
+        "data": {"source": str(source), "item_id": ["item"], "timestamp": "day", "target": ["y"]},
+        "problem": {"kind": "forecast", "horizon": 4, "season_length": 7},
+        "search": {"time_budget": "30s", "max_trials": 2, "max_steps": 20},
+        "fit": {"members": 1},
+        "evaluate": {"baselines": ["last_value", "seasonal_naive"]},
+    }
+
+
+def _addresses(process: subprocess.Popen[bytes], home: Path, log: Path) -> services.Addresses:
+    deadline = time.monotonic() + START_LIMIT
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        if (home / "services.json").exists() and (found := services.running(Environment(home=home))):
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"no servers after {START_LIMIT} s: {log.read_text()}")

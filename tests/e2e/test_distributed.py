@@ -1,0 +1,66 @@
+"""Two CPU processes train one member together inside a Prefect task, and leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from tiny import finish, write_experiment, write_panel
+
+Start = Callable[..., subprocess.Popen[str]]
+pytestmark = pytest.mark.slow
+
+
+def ranks(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those of ``processes`` that train: rank 0 and rank 1, without their launcher."""
+    trainers = [p for p in processes if "tasks.fit_worker" in " ".join(p.cmdline())]
+    return [p for p in trainers if "RANK" in p.environ()]
+
+
+def test_two_ranks_end_with_the_same_weights_and_no_stage_runs_twice(tmp_path: Path, carousel: Start) -> None:
+    write_panel(tmp_path / "panel.parquet")
+    experiment = write_experiment(tmp_path, {})
+    printed = finish(carousel("run", str(experiment), CAROUSEL_DEVICES="2"))
+    assert "tiny version 1" in printed
+    manifest = json.loads(next((tmp_path / "mlruns/stages/fit").glob("*/manifest.json")).read_text())
+    digests = manifest["facts"]["trained"][0]["digests"]
+    assert len(digests) == 2
+    assert digests[0] == digests[1]
+    assert prefect_runs(tmp_path / "mlruns") == {"flows": 1, "fits": 1}
+
+
+def prefect_runs(home: Path) -> dict[str, int]:
+    """Count what Prefect has on record."""
+    import sqlite3
+
+    with sqlite3.connect(home / "prefect" / "prefect.db") as database:
+        flows = database.execute("SELECT count(*) FROM flow_run").fetchone()[0]
+        fits = database.execute("SELECT count(*) FROM task_run WHERE task_key LIKE 'fit_model%' OR name LIKE 'fit %'")
+        return {"flows": flows, "fits": fits.fetchone()[0]}
+
+
+@pytest.mark.parametrize("victim", ["parent", "launcher"])
+def test_no_rank_outlives_the_fit_or_its_parent(tmp_path: Path, carousel: Start, victim: str) -> None:
+    write_panel(tmp_path / "panel.parquet")
+    changes = {"search": {"max_trials": 1, "max_steps": 20_000, "time_budget": "3s"}}
+    process = carousel("run", str(write_experiment(tmp_path, changes)), CAROUSEL_DEVICES="2")
+    parent = psutil.Process(process.pid)
+    deadline = time.monotonic() + 120
+    while len(ranks(parent.children(recursive=True))) < 2:
+        assert time.monotonic() < deadline, "no two ranks were seen"
+        time.sleep(0.1)
+    family = [p for p in parent.children(recursive=True) if "tasks.fit_worker" in " ".join(p.cmdline())]
+    launcher = next(p for p in family if p not in ranks(family))
+    if victim == "parent":
+        process.kill()
+    else:
+        launcher.kill()
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
+    process.kill()
+    process.wait()

@@ -1,0 +1,69 @@
+"""Each stage runs alone, from JSON references, in a fresh process; the same seed gives the same figures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from tiny import finish, write_experiment, write_panel
+
+Start = Callable[..., subprocess.Popen[str]]
+pytestmark = pytest.mark.slow
+
+
+def test_every_stage_runs_alone_in_a_fresh_process_from_json_references(tmp_path: Path, carousel: Start) -> None:
+    write_panel(tmp_path / "panel.parquet")
+
+    def run(stage: str, **arguments: Any) -> dict[str, Any]:
+        request = tmp_path / f"{stage}.json"
+        request.write_text(json.dumps(arguments))
+        return json.loads(finish(carousel("stage", stage, str(request))).splitlines()[-1])
+
+    source = str(tmp_path / "panel.parquet")
+    data = {"source": source, "item_id": "item", "timestamp": "step", "target": "value"}
+    table = run("ingest", data=data)
+    problem = {"kind": "forecast", "horizon": 4, "season_length": 4}
+    dataset = run("prepare", table=table, problem=problem, split={})
+    study = run("search", dataset=dataset, search={"max_trials": 2, "max_steps": 20})
+    model = run("fit", dataset=dataset, study=study, fit={"members": 1})
+    rival = run("rival", name="alone", model=model)
+    assert rival is None
+    baselines = {"baselines": ["last_value", "seasonal_naive"]}
+    evaluation = run("evaluate", model=model, dataset=dataset, rival=rival, evaluate=baselines)
+    report = run("report", table=table, dataset=dataset, study=study, model=model, evaluation=evaluation)
+    version = run(
+        "register", name="alone", experiment={"data": data, "problem": problem}, model=model, rival=rival,
+        evaluation=evaluation, report=report, register={},
+    )  # fmt: skip
+    assert version["version"] == "1"
+    predictions = run("predict", version=version, table=table)
+    assert predictions["rows"] == 12 * 4
+
+
+def outcome(home: Path) -> tuple[list[Any], Any]:
+    """Return every trial's parameters and values, and the leaderboard without its seconds."""
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{home / 'optuna.db'}")
+    trials = [(t.params, t.value, t.state, t.intermediate_values) for t in study.trials]
+    evaluation = json.loads(next((home / "stages" / "evaluate").glob("*/evaluation.json")).read_text())
+    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in evaluation["leaderboard"]]
+    return trials, rows
+
+
+def test_one_worker_and_the_same_seed_give_the_same_trials_and_metrics_to_the_last_digit(
+    tmp_path: Path, carousel: Start
+) -> None:
+    write_panel(tmp_path / "panel.parquet")
+    changes = {"search": {"max_trials": 12, "max_steps": 30}, "fit": {"members": 2}}
+    experiment = write_experiment(tmp_path, changes)
+    homes = [tmp_path / "first", tmp_path / "second"]
+    runs = [carousel("run", str(experiment), CAROUSEL_HOME=str(home), CAROUSEL_WORKERS="1") for home in homes]
+    for process in runs:
+        finish(process)
+    first, second = (outcome(home) for home in homes)
+    assert first == second
+    assert len(first[0]) == 12
