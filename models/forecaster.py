@@ -134,7 +134,7 @@ class ForecasterSpace:
             "hidden_size": 64,
             "num_layers": 2,
             "projection": False,
-            "dropout": 0.1,
+            "dropout": 0.0,
             "residual": True,
             "layer_norm": True,
             "head": self.heads[0],
@@ -146,9 +146,11 @@ class ForecasterSpace:
         }
         variations: list[dict[str, Any]] = [
             {},
-            {"scaling": "standard", "weighting": "none"},
-            {"head": self.heads[-1], "hidden_size": 96},
-            {"num_layers": 1, "hidden_size": 128, "layer_norm": False},
+            {"head": self.heads[-1]},
+            {"num_layers": 1, "layer_norm": False},
+            {"scaling": "standard"},
+            {"skip_seasons": min(skip, 1), "weighting": "none"},
+            {"num_layers": 3, "skip_seasons": min(4, *self.seasons)},
         ]
         return [start | variation for variation in variations]
 

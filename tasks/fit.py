@@ -24,7 +24,7 @@ VERSION = 1
 class FitConfig(Config):
     """How the final model is trained."""
 
-    members: int = Field(2, title="Members", description="Best trials that are trained anew and averaged.", ge=1, le=32)
+    members: int = Field(4, title="Members", description="Best trials that are trained anew and averaged.", ge=1, le=32)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", title="Precision")
     checkpoint_every: int = Field(100, title="Steps between checkpoints", ge=1)
     seed: int = Field(0, title="Seed", ge=0)

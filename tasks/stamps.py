@@ -13,6 +13,7 @@ from typing import Literal
 import polars as pl
 
 _ISO = r"^(\d{4}-\d{2}(?:-\d{2})?)(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?) ?(Z|[+-]\d{2}(?::?\d{2})?)?)?$"
+_INTEGER = r"^[+-]?\d{1,18}$"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Clock:
 
 
 def is_integer(value: pl.Expr) -> pl.Expr:
-    return value.cast(pl.Int64, strict=False).is_not_null()
+    return value.str.contains(_INTEGER)
 
 
 def parse_wall(value: pl.Expr) -> pl.Expr:

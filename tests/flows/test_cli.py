@@ -1,0 +1,128 @@
+"""The command line in process: what it says, what it returns, and that help comes at once."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from carousel.cli import main
+from carousel.console import ProgressHandler, print_table
+from tests.conftest import tiny_experiment, write_series
+
+
+@pytest.fixture
+def experiment(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny experiment beside its data, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    write_series(tmp_path / "tiny.csv", days=80)
+    Path("tiny.yaml").write_text(yaml.safe_dump(tiny_experiment("tiny.csv")))
+    return Path("tiny.yaml")
+
+
+def test_help_comes_in_less_than_300_milliseconds() -> None:
+    command = [sys.executable, "-c", "import sys; from carousel.cli import main; sys.exit(main(['--help']))"]
+    took = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        assert b"leaderboard" in subprocess.run(command, capture_output=True, check=True).stdout
+        took.append(time.perf_counter() - begun)
+    assert min(took) < 0.3
+
+
+def test_check_says_what_a_run_would_do_and_keeps_nothing(
+    experiment: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(experiment), "--set", "search.time_budget=2m"]) == 0
+    said = capsys.readouterr().out
+    assert "tiny: forecast, horizon 4" in said
+    assert "4 series, 320 steps of 1d, 320 observed" in said
+    assert "at most 2m and 2 trials" in said
+    assert "nothing yet: every stage would run" in said
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
+def test_check_refuses_data_that_break_their_contract(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = Path("tiny.csv")
+    lines = source.read_text().splitlines()
+    source.write_text("\n".join([*lines, lines[-1]]) + "\n")
+    assert main(["check", str(experiment)]) == 2
+    assert "i3 at 2024-03-20" in capsys.readouterr().err
+
+
+def test_check_refuses_a_horizon_longer_than_the_data(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(experiment), "--set", "problem.horizon=60"]) == 2
+    assert "the longest series has 80 steps" in capsys.readouterr().err
+
+
+def test_check_names_the_stages_whose_output_is_stored(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("request.json").write_text(json.dumps({"data": tiny_experiment("tiny.csv")["data"]}))
+    assert main(["stage", "ingest", "request.json"]) == 0
+    reference = json.loads(capsys.readouterr().out)
+    assert (reference["rows"], reference["items"]) == (320, 4)
+    assert main(["check", str(experiment)]) == 0
+    assert "stored    ingest\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["stage", "ingst", "request.json"], "did you mean ingest?"),
+        (["stage", "ingest", "missing.json"], "a request is a readable JSON file"),
+        (["stage", "ingest", "list.json"], "a request is a JSON object"),
+        (["stage", "ingest", "unknown.json"], "data: must be given"),
+        (["leaderboard", "nobody"], "a leaderboard is of a registered model"),
+        (["predict", "nobody", "tiny.csv"], "a model is NAME"),
+        (["predict", "nobody", "tiny.csv", "--out", "x.xls"], "--out must end in .parquet or .csv"),
+        (["predict", "nobody", "tiny.csv", "--out", "no/where.csv"], "--out must lie in an existing directory"),
+    ],
+)
+def test_wrong_arguments_end_with_status_2_and_a_remedy(
+    experiment: Path,
+    arguments: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("list.json").write_text("[]")
+    Path("unknown.json").write_text('{"dta": {}}')
+    assert main(arguments) == 2
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "remedy: " in printed
+
+
+def test_a_failure_that_is_not_the_users_ends_with_status_1(
+    experiment: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/nowhere/mlflow.db")
+    assert main(["leaderboard"]) == 1
+    assert capsys.readouterr().err.startswith("failed: ")
+
+
+def test_a_passing_report_rewrites_its_line_on_a_terminal_and_is_sparse_elsewhere() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, expected in (
+        (Terminal(), "\r\x1b[2K   search  1 of 3\r\x1b[2K   search  2 of 3\r\x1b[2K   search  done\n"),
+        (io.StringIO(), "   search  1 of 3\n   search  done\n"),
+    ):
+        handler = ProgressHandler(stream)
+        for text, passing in (("1 of 3", True), ("2 of 3", True), ("done", False)):
+            record = logging.makeLogRecord({"name": "carousel.search", "msg": text, "passing": passing})
+            handler.emit(record)
+        assert stream.getvalue() == expected
+
+
+def test_a_table_is_aligned_by_the_kind_of_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([{"what": "version 1", "MASE": 1.25}, {"what": "linear", "MASE": None}])
+    assert capsys.readouterr().out == "what       MASE\nversion 1  1.25\nlinear\n"
