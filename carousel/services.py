@@ -7,6 +7,7 @@ Every server is the child of a guard (``carousel.guard``), so none outlives the 
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
 import signal
@@ -172,6 +173,7 @@ def _start_temporary(env: Environment) -> tuple[Service, str]:
             env, "prefect-temporary", ["uvicorn", "--log-level", "error", "--lifespan", "on", *app], variables
         )
         try:
+            importlib.import_module("mlflow")  # every flow needs it, and the start of the server hides its cost
             server.wait_for(f"{url}/health")
         except BaseException:
             server.stop()

@@ -2,6 +2,9 @@
 
 Stamps are ``datetime64[us]`` without a zone. For steps under a day they are instants in UTC, and ``wall_clock`` turns
 them into what a clock on the wall of ``time_zone`` shows; for a day and longer they are local dates already.
+
+A grid of months that begins on a month's last day keeps to last days: 31 January, 29 February, 31 March. One that
+begins on another day keeps that day, or the last where a month is shorter.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ _MICROSECONDS = {"s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6, "d": 86400 * 10
 _MONTHS = {"mo": 1, "q": 3, "y": 12}
 _SEASON_OF_UNIT = {"s": 60, "m": 60, "h": 24, "d": 7, "w": 52, "mo": 12, "q": 4, "y": 1}
 _DAY = 86400
+_MICROS_OF_DAY = _DAY * 10**6
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Frequency:
 
     @classmethod
     def parse(cls, text: str) -> Frequency:
-        found = re.fullmatch(r"(\d+)(s|m|h|d|w|mo|q|y)?", text)
+        found = re.fullmatch(r"([1-9]\d*)(s|m|h|d|w|mo|q|y)?", text)
         if not found:
             raise ValueError(f"a frequency is a number and one of s, m, h, d, w, mo, q, y (got {text!r}): write for example 1h")
         return cls(int(found[1]), found[2] or "")
@@ -52,29 +56,29 @@ class Frequency:
         """Return ``steps`` stamps from ``start`` (microseconds since 1970, or the first index): int64 ``[steps]``."""
         index = np.arange(steps, dtype=np.int64)
         if self.unit in _MONTHS:
-            first = np.datetime64(start, "us")
-            month = first.astype("datetime64[M]")
-            months = month + index * (self.count * _MONTHS[self.unit])
-            return ((first - month.astype("datetime64[us]")) + months.astype("datetime64[us]")).astype(np.int64)
+            first = np.array([start])
+            return _stamps_in(_month(first) + index * (self.count * _MONTHS[self.unit]), first)
         return start + index * (self.count * _MICROSECONDS.get(self.unit, 1))
 
     def steps_from(self, firsts: np.ndarray, stamps: np.ndarray) -> np.ndarray:
         """Return the step of each stamp, counted from its ``firsts``: int64, -1 where it is off the grid."""
         if self.unit in _MONTHS:
-            months, origins = (values.astype("datetime64[us]").astype("datetime64[M]") for values in (stamps, firsts))
-            within, rest = stamps - _micros(months), firsts - _micros(origins)
-            distance, unit = (months - origins).astype(np.int64), self.count * _MONTHS[self.unit]
-            return np.where((distance % unit == 0) & (within == rest), distance // unit, -1)
+            months, unit = _month(stamps), self.count * _MONTHS[self.unit]
+            distance = (months - _month(firsts)).astype(np.int64)
+            ends = _month_end(stamps) & _month_end(firsts) & (stamps % _MICROS_OF_DAY == firsts % _MICROS_OF_DAY)
+            # A series that begins on the last day of a short month may mean that day, not the last one.
+            same = (stamps - _micros(months) == firsts - _micros(_month(firsts))) | (stamps == _stamps_in(months, firsts))
+            return np.where((distance % unit == 0) & (ends | same), distance // unit, -1)
         distance, unit = stamps - firsts, self.count * _MICROSECONDS.get(self.unit, 1)
         return np.where(distance % unit == 0, distance // unit, -1)
 
     def phase(self, start: int) -> int:
         """Return what two items must share for their stamps to lie on one grid."""
         if self.unit in _MONTHS:
-            first = np.datetime64(start, "us")
-            month = first.astype("datetime64[M]")
-            within = int((first - month.astype("datetime64[us]")).astype(np.int64))
-            return within * 10_000 + int(month.astype(np.int64)) % (self.count * _MONTHS[self.unit])
+            first = np.array([start])
+            month = _month(first)
+            within = start % _MICROS_OF_DAY - 1 if _month_end(first)[0] else int((first - _micros(month))[0])
+            return within * 10_000 + int(month.astype(np.int64)[0]) % (self.count * _MONTHS[self.unit])
         return start % (self.count * _MICROSECONDS.get(self.unit, 1))
 
     def steps_between(self, start: int, stop: int) -> int:
@@ -85,8 +89,25 @@ class Frequency:
         return (stop - start) // (self.count * _MICROSECONDS.get(self.unit, 1))
 
 
+def _month(stamps: np.ndarray) -> np.ndarray:
+    return stamps.astype("datetime64[us]").astype("datetime64[M]")
+
+
 def _micros(months: np.ndarray) -> np.ndarray:
     return months.astype("datetime64[us]").astype(np.int64)
+
+
+def _month_end(stamps: np.ndarray) -> np.ndarray:
+    """Say which stamps lie on the last day of their month."""
+    return stamps + _MICROS_OF_DAY >= _micros(_month(stamps) + 1)
+
+
+def _stamps_in(months: np.ndarray, firsts: np.ndarray) -> np.ndarray:
+    """Return the stamp of each month on the grid of ``firsts``."""
+    of_day = firsts % _MICROS_OF_DAY
+    last = _micros(months + 1) - _MICROS_OF_DAY + of_day
+    same = _micros(months) + firsts - _micros(_month(firsts))
+    return np.where(_month_end(firsts), last, np.minimum(same, last))
 
 
 def wall_clock(stamps: np.ndarray, time_zone: str | None) -> np.ndarray:

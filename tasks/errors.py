@@ -6,6 +6,11 @@ Everything else that is raised is a defect or a fault of the machine, and is ret
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prefect import Task
+    from prefect.client.schemas.objects import State, TaskRun
 
 
 class InputError(ValueError):
@@ -23,6 +28,11 @@ class InputError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.rule} (got {self.received}): {self.remedy}"
+
+
+def worth_retrying(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
+    """Say whether a failed task may succeed if it is run again: a wrong input stays wrong."""
+    return not isinstance(state.data, InputError)
 
 
 def shortened(values: Iterable[object], most: int = 5) -> str:

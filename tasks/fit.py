@@ -14,6 +14,7 @@ from pydantic import Field
 from tasks import children, store
 from tasks.config import Config
 from tasks.environment import Environment, environment
+from tasks.errors import worth_retrying
 from tasks.kinds.registry import kind
 from tasks.progress import Progress
 from tasks.references import Dataset, Model, StudyResult
@@ -30,7 +31,7 @@ class FitConfig(Config):
     seed: int = Field(0, title="Seed", ge=0)
 
 
-@task(name="fit", task_run_name="fit {fit.members} members", retries=1)
+@task(name="fit", task_run_name="fit {fit.members} members", retries=1, retry_condition_fn=worth_retrying)
 def fit_model(dataset: Dataset, study: StudyResult, fit: FitConfig) -> Model:
     """Train the best recipes of ``study`` on everything before the sealed part.
 

@@ -9,6 +9,7 @@ from prefect import task
 
 from tasks import store
 from tasks.config import Config
+from tasks.errors import worth_retrying
 from tasks.kinds.registry import kind
 from tasks.references import ModelVersion, Predictions, Table
 
@@ -19,7 +20,7 @@ class PredictConfig(Config):
     """Nothing about a prediction is the user's choice but the version and the data."""
 
 
-@task(name="predict", task_run_name="predict {table.items} items", retries=1)
+@task(name="predict", task_run_name="predict {table.items} items", retries=1, retry_condition_fn=worth_retrying)
 def predict_table(version: ModelVersion, table: Table) -> Predictions:
     """Predict what follows each item of ``table``; memory holds one part of it at a time.
 

@@ -21,8 +21,20 @@ from tasks import store
 from tasks.card import model_card
 from tasks.config import Config
 from tasks.environment import environment
+from tasks.errors import worth_retrying
 from tasks.references import Evaluation, Model, ModelVersion, Report
-from tasks.registry import CHALLENGER, CHAMPION, DATA, DECISION, FINGERPRINT, RIVAL, client, find_version, holder, reference
+from tasks.registry import (
+    CHALLENGER,
+    CHAMPION,
+    DATA,
+    DECISION,
+    FINGERPRINT,
+    RIVAL,
+    client,
+    find_version,
+    holder,
+    reference,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as RegistryVersion
@@ -54,7 +66,7 @@ def find_rival(name: str, model: Model) -> ModelVersion | None:
     return reference(client().get_model_version(name, earlier)) if earlier else None
 
 
-@task(name="register", task_run_name="register {name}", retries=1)
+@task(name="register", task_run_name="register {name}", retries=1, retry_condition_fn=worth_retrying)
 def register_model(
     name: str,
     experiment: dict[str, Any],

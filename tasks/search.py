@@ -15,6 +15,7 @@ from pydantic import Field
 from tasks import children, store
 from tasks.config import Config, Duration, seconds
 from tasks.environment import environment
+from tasks.errors import worth_retrying
 from tasks.progress import Progress
 from tasks.references import Dataset, StudyResult
 
@@ -41,7 +42,7 @@ class SearchConfig(Config):
     seed: int = Field(0, title="Seed", ge=0)
 
 
-@task(name="search", task_run_name="search for {search.time_budget}", retries=1)
+@task(name="search", task_run_name="search for {search.time_budget}", retries=1, retry_condition_fn=worth_retrying)
 def search_models(dataset: Dataset, search: SearchConfig) -> StudyResult:
     """Search the LSTM family on ``dataset``.
 

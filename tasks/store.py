@@ -12,6 +12,7 @@ its holder dies.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -86,7 +87,7 @@ def commit(key: Key, compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any
         shutil.rmtree(final, ignore_errors=True)
         started.mkdir()
         began = time.monotonic()
-        facts = compute(started)
+        facts = _computed(compute, started)
         manifest = {
             "stage": key.stage,
             "version": key.version,
@@ -99,6 +100,24 @@ def commit(key: Key, compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any
         os.replace(started, final)
         shutil.rmtree(key.work)
     return facts
+
+
+def _computed(compute: Callable[[Path], dict[str, Any]], directory: Path) -> dict[str, Any]:
+    """Compute into ``directory``, which is removed if that fails.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    try:
+        return compute(directory)
+    except BaseException as error:
+        shutil.rmtree(directory, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            root = environment().root
+            raise InputError(
+                "the store must have room", f"a full disk at {root}", "free some, or set CAROUSEL_HOME"
+            ) from None
+        raise
 
 
 def path(reference: Reference) -> Path:

@@ -38,11 +38,14 @@ def _moments(target_BL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _above_zero(scale_B: torch.Tensor, mean_B: torch.Tensor) -> torch.Tensor:
-    """Replace the scale of a constant window by its level, and that of an all-zero or empty window by one."""
+    """Replace the scale of a constant window by its level, and that of an all-zero or empty window by one.
+
+    Constant is what differs by no more than rounding does: small changes at a high level are changes.
+    """
     level_B = mean_B.abs()
     fallback_B = torch.where(level_B > 0, level_B, 1.0)
     scale_B = scale_B.nan_to_num()
-    return torch.where(scale_B > 1e-6 * level_B + 1e-12, scale_B, fallback_B)
+    return torch.where(scale_B > 1e-12 * level_B, scale_B, fallback_B)
 
 
 def seasonal_profile(scaled_BL: torch.Tensor, season_length: int, seasons: int) -> torch.Tensor:

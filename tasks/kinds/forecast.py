@@ -21,7 +21,6 @@ from tasks import metrics
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.kinds.kind import SplitOptions
 
-
 PYFUNC = Path(__file__).with_name("forecast_pyfunc.py")
 
 

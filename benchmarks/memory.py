@@ -1,6 +1,6 @@
-"""Peak memory and time of ingest on a generated panel, beside a plain polars scan-filter-sink of the same file.
+"""Peak memory and time of ingest and prepare on a generated panel, beside a plain polars scan-filter-sink of the same file.
 
-    python benchmarks/ingest_memory.py --rows 50000000
+    python benchmarks/memory.py --rows 50000000
 
 Each row of the table is a child process of its own, so its peak resident memory is its own. The panel has items of
 1,000 daily steps: a text id, a date, a target and a covariate.
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 STEPS = 1000
-RESULT = Path(__file__).parent / "results" / "ingest_memory.json"
+RESULT = Path(__file__).parent / "results" / "memory.json"
 
 PLAIN = """
 import sys, polars as pl
@@ -36,8 +36,20 @@ source, out = sys.argv[1:]
 ingest_table.fn(IngestConfig(source=source, target="target", timestamp="date", item_id="id", known_covariates="price"))
 """
 
-CASES = {"polars scan-filter-sink": PLAIN, "ingest": INGEST}
-"""Name -> program, which gets the panel and a directory to write into."""
+PREPARE = """
+import json, pathlib, sys
+from models.problem import Forecast
+from tasks.prepare import SplitConfig, prepare_dataset
+from tasks.references import Table
+manifest = next(pathlib.Path(sys.argv[2], "stages", "ingest").glob("*/manifest.json"))
+facts = json.loads(manifest.read_text())["facts"]
+name = manifest.parent.name
+table = Table(f"ingest/{name}", name, facts["rows"], facts["items"])
+prepare_dataset.fn(table, Forecast(horizon=28), SplitConfig())
+"""
+
+CASES = {"polars scan-filter-sink": PLAIN, "ingest": INGEST, "prepare": PREPARE}
+"""Name -> program, which gets the panel and the directory that all of them write into."""
 
 MEASURE = """
 import resource, subprocess, sys, time
@@ -67,7 +79,6 @@ def generate(path: Path, rows: int) -> None:
 
 def measure(program: str, panel: Path, out: Path) -> dict[str, float]:
     """Run ``program`` in a child process and return its seconds and its peak resident memory in gigabytes."""
-    out.mkdir()
     root = Path(__file__).parents[1]
     environment = {
         **os.environ,
@@ -94,8 +105,8 @@ def main() -> None:
         size = panel.stat().st_size / 1e9
         print(f"{rows:,} rows, {size:.2f} GB of parquet, generated in {time.perf_counter() - started:.0f} s")
         print(f"{'':<26}{'seconds':>9}{'peak GB':>9}")
-        for number, (name, program) in enumerate(CASES.items()):
-            results[name] = measure(program, panel, Path(folder) / str(number))
+        for name, program in CASES.items():
+            results[name] = measure(program, panel, Path(folder))
             print(f"{name:<26}{results[name]['seconds']:>9}{results[name]['peak_gb']:>9}", flush=True)
     record = {
         "date": datetime.date.today().isoformat(),
