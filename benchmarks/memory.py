@@ -1,4 +1,4 @@
-"""Peak memory and time of ingest and prepare on a generated panel, beside a plain polars scan-filter-sink of the same file.
+"""Peak memory and time of ingest and prepare on a generated panel, beside a polars scan-filter-sink of the same file.
 
     python benchmarks/memory.py --rows 50000000
 

@@ -2,8 +2,8 @@
 
     python benchmarks/overhead.py examples/tourism.yaml --runs 3
 
-Each run starts from nothing, in a home of its own. Training is what the workers and the fit spent in steps, as wall-clock
-time: the sum over processes divided by how many ran side by side.
+Each run starts from nothing, in a home of its own. Training is what the workers and the fit spent in steps, as
+wall-clock time: the sum over processes divided by how many ran side by side.
 """
 
 from __future__ import annotations

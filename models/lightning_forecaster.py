@@ -12,11 +12,12 @@ from torch.utils.data import DataLoader, IterableDataset
 from models.forecaster import Forecaster
 from models.panel import Panel, Windows
 from models.sampling import WindowSampler
-from models.training import TrainingConfig, make_optimizer, pinball_loss
+from models.training import make_optimizer, pinball_loss
+from models.training_config import TrainingConfig
 
 
 class Steps(IterableDataset):
-    """The batches of a training from the step that it has reached: a resumed training repeats and leaves out nothing."""
+    """The batches of a training from the step that it has reached: resumed, it repeats and leaves out nothing."""
 
     def __init__(self, module: LightningForecaster) -> None:
         self.module = module

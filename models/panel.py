@@ -24,7 +24,8 @@ import torch
 from models.encoding import Encoding, recode_categories, recode_numeric
 
 _ARRAYS = (
-    "target", "numeric", "codes", "offsets", "static_numeric", "static_codes", "calendar", "calendar_start", "error_scale",
+    "target", "numeric", "codes", "offsets", "static_numeric", "static_codes",
+    "calendar", "calendar_start", "error_scale",
 )  # fmt: skip
 
 
@@ -154,7 +155,9 @@ class Panel:
         )
 
 
-def allocate(directory: Path, encoding: Encoding, steps: int, items: int, calendar: np.ndarray) -> dict[str, np.ndarray]:
+def allocate(
+    directory: Path, encoding: Encoding, steps: int, items: int, calendar: np.ndarray
+) -> dict[str, np.ndarray]:
     """Create the files of a panel and return its arrays, mapped for writing; ``calendar`` is written as it is.
 
     Args:

@@ -48,9 +48,10 @@ def build(facts: Facts, item_ids: np.ndarray, stamps: np.ndarray, columns: Mappi
             the last observed target give the known covariates of the horizon.
 
     Raises:
-        ValueError: a stamp stands twice or off the grid, a series has no observed target, or known covariates do not
-            reach over the horizon.
+        ValueError: there are no rows, a stamp is missing, stands twice or off the grid, a number is infinite, a series
+            has no observed target, or known covariates do not reach over the horizon.
     """
+    _require_sound(item_ids, stamps, columns)
     names, first_rows, order, step = _on_grid(facts, item_ids, stamps)
     item = np.unique(item_ids, return_inverse=True)[1][order]
     lengths = np.zeros(len(names), np.int64)
@@ -70,7 +71,9 @@ def build(facts: Facts, item_ids: np.ndarray, stamps: np.ndarray, columns: Mappi
     ends = np.stack([_last_observed(target, offsets) for target in targets], axis=1)
     if (ends == 0).any():
         missing = names[int(np.flatnonzero((ends == 0).any(axis=1))[0])]
-        raise ValueError(f"every series must have an observed target (got none for '{missing}'): leave it out or give its history")
+        raise ValueError(
+            f"every series must have an observed target (got none for '{missing}'): leave it out or give its history"
+        )
     _require_known(facts, names, lengths, ends, offsets, numeric)
     calendar, calendar_start = _calendar(facts, stamps[first_rows], lengths)
     count = len(facts.targets)
@@ -93,6 +96,21 @@ def build(facts: Facts, item_ids: np.ndarray, stamps: np.ndarray, columns: Mappi
         starts_N=np.repeat(stamps[first_rows], count),
         ends_N=ends.reshape(-1),
     )
+
+
+def _require_sound(item_ids: np.ndarray, stamps: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
+    if not len(stamps):
+        raise ValueError("there must be rows to predict from (got none): give each item's history")
+    nowhere = np.flatnonzero(stamps == np.iinfo(np.int64).min)
+    if len(nowhere):
+        rule, item = "every row must have a stamp", item_ids[nowhere[0]]
+        raise ValueError(f"{rule} (got none in a row of '{item}'): leave that row out or mend it")
+    for name, values in columns.items():
+        infinite = np.flatnonzero(np.isinf(values)) if values.dtype.kind == "f" else []
+        if len(infinite):
+            row = infinite[0]
+            rule, item = f"numbers in column '{name}' must be finite", item_ids[row]
+            raise ValueError(f"{rule} (got {values[row]} of '{item}'): leave that row out or mend it")
 
 
 def _on_grid(
@@ -120,7 +138,12 @@ def _last_observed(target: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def _require_known(
-    facts: Facts, names: list[str], lengths: np.ndarray, ends: np.ndarray, offsets: np.ndarray, numeric: list[np.ndarray]
+    facts: Facts,
+    names: list[str],
+    lengths: np.ndarray,
+    ends: np.ndarray,
+    offsets: np.ndarray,
+    numeric: list[np.ndarray],
 ) -> None:
     """Refuse series whose known covariates end before the horizon does."""
     encoding = facts.encoding

@@ -15,11 +15,13 @@ class Forecast(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["forecast"] = "forecast"
-    horizon: int = Field(title="Horizon", description="Steps to predict.", ge=1, le=10_000)
+    horizon: int = Field(title="Horizon", description="Steps to predict.", ge=1, le=10_000, strict=True)
     season_length: int | None = Field(
         None, title="Season length", description="Steps in a season; none: taken from the frequency.", ge=1
     )
-    quantiles: list[float] = Field(DEFAULT_QUANTILES, title="Quantile levels", description="Must hold 0.1, 0.5 and 0.9.")
+    quantiles: list[float] = Field(
+        DEFAULT_QUANTILES, title="Quantile levels", description="Must hold 0.1, 0.5 and 0.9."
+    )
 
     @field_validator("quantiles")
     @classmethod

@@ -7,42 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from models.forecaster import Forecaster, Quantiles
 from models.panel import Panel, Windows
 from models.sampling import WindowSampler
-from models.suggest import Suggest
+from models.training_config import TrainingConfig
 
 WARMUP = 0.05
 """Share of the steps over which the learning rate rises."""
-
-
-class TrainingConfig(BaseModel):
-    """How a forecaster is trained; ``steps`` is part of it since the learning rate falls to zero over them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    steps: int = Field(ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    batch_size: int = Field(128, ge=1)
-    weighting: Literal["error_scale", "none"] = "error_scale"
-    grad_clip: float = Field(1.0, gt=0)
-
-    @classmethod
-    def suggest(cls, trial: Suggest, steps: int) -> TrainingConfig:
-        return cls(
-            steps=steps,
-            learning_rate=trial.suggest_float("learning_rate", 5e-4, 1e-2, log=True),
-            weight_decay=trial.suggest_float("weight_decay", 1e-4, 1e-1, log=True),
-            batch_size=trial.suggest_categorical("batch_size", [64, 128, 256]),
-            weighting=trial.suggest_categorical("weighting", ["error_scale", "none"]),
-        )
 
 
 def pinball_loss(forecast: Quantiles, windows: Windows, levels: torch.Tensor, config: TrainingConfig) -> torch.Tensor:

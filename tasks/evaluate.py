@@ -38,7 +38,9 @@ def evaluate_model(model: Model, dataset: Dataset, rival: ModelVersion | None, e
 
     def compute(out: Any) -> dict[str, Any]:
         champion, note = _champion(rival)
-        return kind(dataset.kind).evaluate(data, found, champion, note, list(evaluate.baselines), environment().workers, out)
+        return kind(dataset.kind).evaluate(
+            data, found, champion, note, list(evaluate.baselines), environment().workers, out
+        )
 
     return Evaluation(key.uri, key.fingerprint, **store.commit(key, compute))
 

@@ -49,7 +49,7 @@ def fit_model(dataset: Dataset, study: StudyResult, fit: FitConfig) -> Model:
 def _fit(source: Path, study: Path, problem: str, fit: FitConfig, work: Path, out: Path) -> dict[str, Any]:
     recipes = [trial["recipe"] for trial in json.loads((study / "best.json").read_text())[: fit.members]]
     env = environment()
-    # On one device members train side by side, a share of the processors each; several devices train one after the other.
+    # On one device members train side by side, a processor each; over several devices one after the other.
     abreast = min(len(recipes), env.workers) if env.devices == 1 else 1
     jobs = [_write_job(source, problem, recipe, fit, env, work, member) for member, recipe in enumerate(recipes)]
     with Progress("fit", len(jobs)) as progress:

@@ -83,7 +83,16 @@ def train(job: Job) -> None:
     if len(set(digests)) > 1:
         raise RuntimeError(f"the ranks must end with the same weights (got digests {digests})")
     if trainer.is_global_zero:
-        _write(job, module, {"resumed": resumed, "steps": trainer.global_step, "seconds": round(time.time() - began, 2), "digests": digests})
+        _write(
+            job,
+            module,
+            {
+                "resumed": resumed,
+                "steps": trainer.global_step,
+                "seconds": round(time.time() - began, 2),
+                "digests": digests,
+            },
+        )
 
 
 def _digests(model: Any) -> list[str]:

@@ -22,8 +22,8 @@ from tasks.references import Table
 from tasks.store import Key
 
 if TYPE_CHECKING:
-    from tasks.contract import Ledger
-    from tasks.sources import Source
+    from tasks.data.contract import Ledger
+    from tasks.data.sources import Source
 
 VERSION = 1
 DEFAULT_NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
@@ -92,8 +92,8 @@ def ingest_table(data: IngestConfig) -> Table:
     Raises:
         InputError: the source cannot be read, or breaks the contract; it lists all errors found.
     """
-    from tasks.roles import used_columns
-    from tasks.sources import open_source
+    from tasks.data.roles import used_columns
+    from tasks.data.sources import open_source
 
     with _work(data) as work:
         source = open_source(data.source, used_columns(data), work)
@@ -111,10 +111,10 @@ def write_table(source: Source, config: IngestConfig, work: Path, out: Path) -> 
     Raises:
         InputError: the source breaks the contract; nothing is kept.
     """
-    from tasks.buckets import list_items, read_buckets
-    from tasks.contract import Ledger
-    from tasks.parts import Parts, choose_step
-    from tasks.survey import survey
+    from tasks.data.buckets import list_items, read_buckets
+    from tasks.data.contract import Ledger
+    from tasks.data.parts import Parts, choose_step
+    from tasks.data.survey import survey
 
     ledger = Ledger()
     layout = survey(source, config, ledger)
@@ -158,7 +158,7 @@ def _work(config: IngestConfig) -> Iterator[Path]:
         try:
             yield place
         except Exception as error:
-            from tasks.sources import is_full
+            from tasks.data.sources import is_full
 
             if is_full(error):
                 raise InputError(

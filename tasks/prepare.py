@@ -23,7 +23,9 @@ class SplitConfig(Config):
     """
 
     test_windows: int = Field(1, title="Test windows", description="Rolling origins in the sealed part.", ge=1)
-    validation_windows: int = Field(1, title="Validation windows", description="Rolling origins that the search sees.", ge=1)
+    validation_windows: int = Field(
+        1, title="Validation windows", description="Rolling origins that the search sees.", ge=1
+    )
     stride: int | None = Field(None, title="Stride", description="Steps between origins; none: the horizon.", ge=1)
 
 

@@ -45,6 +45,8 @@ class Progress:
 
             update_progress_artifact(self._artifact, progress=min(100.0, 100 * share), description=text)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._note:
             self._log.info(self._note)

@@ -18,7 +18,6 @@ from prefect import task
 from pydantic import Field
 
 from tasks import store
-from tasks.card import model_card
 from tasks.config import Config
 from tasks.environment import environment
 from tasks.errors import worth_retrying
@@ -35,6 +34,7 @@ from tasks.registry import (
     holder,
     reference,
 )
+from tasks.reporting.card import model_card
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as RegistryVersion
@@ -48,7 +48,9 @@ class RegisterConfig(Config):
     """The gate between challenger and champion."""
 
     promote: Literal["auto", "never"] = Field(
-        "auto", title="Promote", description="auto: the challenger becomes champion if no baseline and no champion is better."
+        "auto",
+        title="Promote",
+        description="auto: the challenger becomes champion if no baseline and no champion is better.",
     )
 
 
@@ -133,7 +135,9 @@ def _log_run(name: str, experiment: dict[str, Any], model: Model, evaluation: Ev
     described = json.loads((directory / "model.json").read_text())
     table = store.manifest(report)["facts"]
     tags = {FINGERPRINT: model.fingerprint, "carousel.experiment": name, "carousel.version": version_of("carousel")}
-    with mlflow.start_run(experiment_id=_experiment_id(name), tags=tags, run_name=f"{name} {model.fingerprint[:6]}") as run:
+    with mlflow.start_run(
+        experiment_id=_experiment_id(name), tags=tags, run_name=f"{name} {model.fingerprint[:6]}"
+    ) as run:
         mlflow.log_params(_parameters(experiment))
         mlflow.log_metrics(_metrics(facts) | {"parameters": float(model.parameters), "members": float(model.members)})
         mlflow.log_artifact(str(store.path(report) / "report.html"))
@@ -192,7 +196,11 @@ def _create_version(
     run = mlflow_client.get_run(run_id)
     experiment = mlflow_client.get_experiment(run.info.experiment_id)
     logged = mlflow_client.search_logged_models([experiment.experiment_id], f"source_run_id = '{run_id}'")[0]
-    tags = {FINGERPRINT: model.fingerprint, DATA: store.manifest(model)["inputs"][0], "carousel.code": version_of("carousel")}
+    tags = {
+        FINGERPRINT: model.fingerprint,
+        DATA: store.manifest(model)["inputs"][0],
+        "carousel.code": version_of("carousel"),
+    }
     tags |= {RIVAL: rival.version} if rival else {}
     tags |= {"best_baseline": evaluation.best_baseline}
     tags |= {name: f"{value:.6g}" for name, value in run.data.metrics.items() if name.startswith("test_")}

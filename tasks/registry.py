@@ -90,7 +90,7 @@ def resolve(model: str) -> ModelVersion:
         raise InputError(
             "a model is NAME (its champion), NAME@alias or NAME/version",
             repr(model),
-            f"choose a registered one: {', '.join(known) or 'none is registered yet'}; 'carousel leaderboard' lists them",
+            f"choose one of: {', '.join(known) or 'none is registered yet: run an experiment first'}",
         ) from None
 
 

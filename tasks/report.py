@@ -30,8 +30,8 @@ def write_report(table: Table, dataset: Dataset, study: StudyResult, model: Mode
     fingerprints = [(reference.stage, reference.fingerprint) for reference in stages]
 
     def compute(out: Path) -> dict[str, Any]:
-        from tasks.page import Findings, render
-        from tasks.study_summary import summarise
+        from tasks.reporting.page import Findings, render
+        from tasks.reporting.study_summary import summarise
 
         evaluated = _read(places["evaluate"] / "evaluation.json")
         table_facts, dataset_facts = _read(places["ingest"] / "table.json"), _read(places["prepare"] / "dataset.json")

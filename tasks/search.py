@@ -31,13 +31,24 @@ MOST_RESTARTS = 5
 class SearchConfig(Config):
     """The budget of the search and how it compares trials."""
 
-    time_budget: Duration = Field("10m", title="Time budget", description="Wall-clock time of the search, such as 90s, 2m or 1h30m.")
-    max_trials: int = Field(100, title="Trials", description="The search ends after as many trials, pruned ones included.", ge=1)
-    max_steps: int = Field(800, title="Optimiser steps", description="Length of a trial that is not stopped early.", ge=10)
-    heads: list[Literal["direct", "decoder"]] = Field(
-        ["direct", "decoder"], title="Heads", description="direct: all steps at once; decoder: an encoder-decoder.", min_length=1
+    time_budget: Duration = Field(
+        "10m", title="Time budget", description="Wall-clock time of the search, such as 90s, 2m or 1h30m."
     )
-    metric: Literal["mase", "wql"] = Field("mase", title="Metric", description="What trials are compared by on validation windows.")
+    max_trials: int = Field(
+        100, title="Trials", description="The search ends after as many trials, pruned ones included.", ge=1
+    )
+    max_steps: int = Field(
+        800, title="Optimiser steps", description="Length of a trial that is not stopped early.", ge=10
+    )
+    heads: list[Literal["direct", "decoder"]] = Field(
+        ["direct", "decoder"],
+        title="Heads",
+        description="direct: all steps at once; decoder: an encoder-decoder.",
+        min_length=1,
+    )
+    metric: Literal["mase", "wql"] = Field(
+        "mase", title="Metric", description="What trials are compared by on validation windows."
+    )
     pruning: bool = Field(True, title="Pruning", description="Stop a trial that falls behind the median of its peers.")
     seed: int = Field(0, title="Seed", ge=0)
 
@@ -76,7 +87,8 @@ def _search(source: Path, kind: str, search: SearchConfig, key: store.Key, out: 
     _run_workers(study, key.work, search, spent)
     best = studies.ranked(study)
     if not best:
-        raise RuntimeError(f"no trial came to its first validation; the first worker's log ends:\n{children.tail(key.work / 'worker-0.log')}")
+        log = children.tail(key.work / "worker-0.log")
+        raise RuntimeError(f"no trial came to its first validation; the first worker's log ends:\n{log}")
     return _write_result(study, best[:KEPT], key.work, out)
 
 
@@ -108,7 +120,10 @@ def _run_workers(study: optuna.Study, work: Path, search: SearchConfig, spent: f
     count = min(environment().workers, search.max_trials)
     workers = [_start_worker(work, i) for i in range(count)]
     restarts, began, noted = 0, time.time(), 0.0
-    with children.stopped_at_exit(workers), Progress("search", search.max_trials, seconds(search.time_budget)) as progress:
+    with (
+        children.stopped_at_exit(workers),
+        Progress("search", search.max_trials, seconds(search.time_budget)) as progress,
+    ):
         while any(worker.poll() is None for worker in workers):
             time.sleep(0.2)
             for i, worker in enumerate(workers):
@@ -125,7 +140,9 @@ def _run_workers(study: optuna.Study, work: Path, search: SearchConfig, spent: f
                 study.set_user_attr("seconds", elapsed)
                 done = [t for t in studies.counted(study) if t.state.is_finished()]
                 values = [t.value for t in studies.ranked(study)]
-                progress.update(len(done), elapsed, f"best {search.metric} {values[0]:.4f}" if values else "first trials")
+                progress.update(
+                    len(done), elapsed, f"best {search.metric} {values[0]:.4f}" if values else "first trials"
+                )
     study.set_user_attr("seconds", spent + time.time() - began)
 
 
@@ -146,7 +163,6 @@ def _write_result(study: optuna.Study, best: list[Any], work: Path, out: Path) -
             {
                 "trial": trial.number,
                 "value": trial.value,
-                "steps": trial.user_attrs["steps"],
                 "recipe": trial.user_attrs["recipe"],
                 "checkpoint": checkpoint,
             }

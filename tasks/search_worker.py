@@ -24,7 +24,7 @@ from tasks.search import SearchConfig
 from tasks.studies import counted, open_storage
 
 CHECKS = 10
-"""Validations of a trial, evenly over its steps."""
+"""Validations of a trial, evenly over its steps; trials of different lengths are compared at equal shares of them."""
 
 
 class Assignment(BaseModel):
@@ -59,7 +59,7 @@ def main(assignment: Assignment, worker: str) -> None:
 def _pruner(search: SearchConfig) -> optuna.pruners.BasePruner:
     if not search.pruning:
         return optuna.pruners.NopPruner()
-    return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=search.max_steps * 3 // CHECKS)
+    return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3)
 
 
 def _ask(study: optuna.Study, assignment: Assignment, lock: FileLock, worker: str) -> optuna.Trial | None:
@@ -79,17 +79,17 @@ def run_trial(study: optuna.Study, trial: optuna.Trial, learner: Learner, assign
     began = time.time()
     recipe = learner.suggest(trial)
     trial.set_user_attr("recipe", recipe.model_dump(mode="json"))
-    value, state, step = float("nan"), TrialState.COMPLETE, 0
+    value, state = float("nan"), TrialState.COMPLETE
     try:
-        for step, value in learner.train(recipe, assignment.search.seed, CHECKS):
+        for check, (_, value) in enumerate(learner.train(recipe, assignment.search.seed, CHECKS), start=1):
             if value != value:
                 break
-            trial.report(value, step)
+            trial.report(value, check)
             if trial.should_prune():
                 state = TrialState.PRUNED
                 break
             if time.time() >= assignment.deadline:
-                state = TrialState.PRUNED if step < assignment.search.max_steps else TrialState.COMPLETE
+                state = TrialState.PRUNED if check < CHECKS else TrialState.COMPLETE
                 break
     except torch.OutOfMemoryError as error:
         value = float("nan")
@@ -100,7 +100,6 @@ def run_trial(study: optuna.Study, trial: optuna.Trial, learner: Learner, assign
         learner.save(assignment.work / f"trial-{trial.number}.safetensors")
         trial.set_user_attr("checkpoint", f"trial-{trial.number}.safetensors")
     trial.set_user_attr("seconds", round(time.time() - began, 3))
-    trial.set_user_attr("steps", step)
     study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
 
 

@@ -130,7 +130,9 @@ def path(reference: Reference) -> Path:
     found = (root / reference.uri).resolve()
     if not found.is_relative_to(root):
         raise InputError(
-            "a reference must lie inside the store", repr(reference.uri), f"use a URI relative to {root}, as a stage returned it"
+            "a reference must lie inside the store",
+            repr(reference.uri),
+            f"use a URI relative to {root}, as a stage returned it",
         )
     if not (found / MANIFEST).exists():
         raise InputError(

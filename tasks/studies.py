@@ -15,7 +15,7 @@ MOST_ATTEMPTS = 3
 
 
 def open_storage(uri: str) -> RDBStorage:
-    """Open the study storage. SQLite gets a write-ahead log: many times faster, and as safe against a killed process."""
+    """Open the study storage; SQLite gets a write-ahead log: many times faster, and as safe if a process is killed."""
     storage = RDBStorage(uri)
     if uri.startswith("sqlite"):
 
@@ -57,7 +57,7 @@ def _repeated(study: optuna.Study) -> set[int]:
 
 
 def ranked(study: optuna.Study) -> list[FrozenTrial]:
-    """Return trials that have a value and a checkpoint, best first: complete ones, then those stopped by the deadline."""
+    """Return trials that have a value and a checkpoint, best first: complete ones or, without any, those cut off."""
     complete = counted(study, TrialState.COMPLETE)
     if complete:
         return sorted(complete, key=lambda trial: (trial.value, trial.number))

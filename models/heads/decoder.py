@@ -1,7 +1,7 @@
 """An encoder-decoder: a second LSTM goes on from the encoder's state, a patch of the horizon a step.
 
-Sutskever, Vinyals & Le 2014; as in Wen et al. 2017 it reads what is known of the horizon, not its own output, so that
-errors do not feed on themselves and the whole horizon is one call.
+Sutskever, Vinyals & Le 2014; as in Wen et al. 2017 it reads the encoder's last output and what is known of the horizon,
+not its own output, so that errors do not feed on themselves and the whole horizon is one call.
 
 Shapes: as in ``direct``.
 """
@@ -35,12 +35,13 @@ class DecoderHeadConfig(BaseModel):
 
 
 class DecoderHead(nn.Module):
-    """Reads known covariates, the seasonal skip and static features; writes quantiles patch by patch."""
+    """Reads the encoding, known covariates, static features and any skip; writes quantiles patch by patch."""
 
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
         self.shape = shape
-        width = shape.known_patch_width + shape.patch_length + shape.static_width
+        width = shape.core.output_size + shape.known_patch_width + shape.static_width
+        width += shape.patch_length if shape.skip else 0
         self.decoder = shape.core.build(width)
         self.out = nn.Linear(shape.core.output_size, shape.patch_length * shape.quantiles)
 
@@ -55,9 +56,12 @@ class DecoderHead(nn.Module):
     ) -> torch.Tensor:
         """Return ``[B, F, Q]``, relative to ``skip_BF``."""
         shape = self.shape
-        skip_BMP = nn.functional.pad(skip_BF, (0, shape.patches * shape.patch_length - shape.horizon))
-        skip_BMP = skip_BMP.reshape(len(skip_BF), shape.patches, shape.patch_length)
-        static_BMS = static_BS[:, None].expand(-1, shape.patches, -1)
-        h_BMR, _ = self.decoder(torch.cat([known_BMK, skip_BMP, static_BMS], dim=2), None, state)
+        last_BR = h_BTR[torch.arange(len(h_BTR), device=h_BTR.device), lengths_B - 1]
+        whole_BX = torch.cat([last_BR, static_BS], dim=1)
+        inputs = [whole_BX[:, None].expand(-1, shape.patches, -1), known_BMK]
+        if shape.skip:
+            skip_BG = nn.functional.pad(skip_BF, (0, shape.patches * shape.patch_length - shape.horizon))
+            inputs.append(skip_BG.reshape(len(skip_BF), shape.patches, shape.patch_length))
+        h_BMR, _ = self.decoder(torch.cat(inputs, dim=2), None, state)
         y_BGQ = self.out(h_BMR).reshape(len(skip_BF), shape.patches * shape.patch_length, shape.quantiles)
         return y_BGQ[:, : shape.horizon]

@@ -9,7 +9,7 @@ from models.cores.registry import CoreConfig
 
 @dataclass(frozen=True)
 class HeadShape:
-    """Sizes; ``patches`` of ``patch_length`` steps cover the horizon."""
+    """Sizes; ``patches`` of ``patch_length`` steps cover the horizon; without ``skip`` that is all zeros."""
 
     core: CoreConfig
     static_width: int
@@ -17,6 +17,7 @@ class HeadShape:
     patch_length: int
     horizon: int
     quantiles: int
+    skip: bool
 
     @property
     def patches(self) -> int:

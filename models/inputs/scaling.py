@@ -48,6 +48,14 @@ def _above_zero(scale_B: torch.Tensor, mean_B: torch.Tensor) -> torch.Tensor:
     return torch.where(scale_B > 1e-12 * level_B, scale_B, fallback_B)
 
 
+def last_observed(scaled_BL: torch.Tensor) -> torch.Tensor:
+    """Return the newest observed value of each window: ``[B]``, 0 where nothing was observed."""
+    steps = torch.arange(scaled_BL.shape[1], device=scaled_BL.device)
+    newest_B = torch.where(scaled_BL.isnan(), -1, steps).amax(dim=1)
+    value_B = scaled_BL.gather(1, newest_B.clamp(min=0)[:, None])[:, 0]
+    return torch.where(newest_B >= 0, value_B, 0.0)
+
+
 def seasonal_profile(scaled_BL: torch.Tensor, season_length: int, seasons: int) -> torch.Tensor:
     """Return the mean of the newest ``seasons`` seasons, phase by phase: ``[B, S]``, 0 where none was observed.
 

@@ -16,10 +16,11 @@ from models.panel import Panel
 from models.problem import Forecast
 from models.sampling import WindowSampler
 from models.suggest import Suggest
-from models.training import TrainingConfig, train
-from tasks import metrics
+from models.training import train
+from models.training_config import TrainingConfig
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.kinds.kind import SplitOptions
+from tasks.scoring import metrics
 
 PYFUNC = Path(__file__).with_name("forecast_pyfunc.py")
 
@@ -71,12 +72,10 @@ class ForecastLearner:
         self.model: Forecaster | None = None
 
     def suggest(self, trial: Suggest) -> Recipe:
-        return Recipe(
-            model=self.space.suggest(trial), training=TrainingConfig.suggest(trial, self.options.max_steps)
-        )
+        return Recipe(model=self.space.suggest(trial), training=TrainingConfig.suggest(trial, self.options.max_steps))
 
     def portfolio(self) -> list[dict[str, Any]]:
-        return self.space.portfolio()
+        return self.space.portfolio(self.options.max_steps)
 
     def train(self, recipe: Recipe, seed: int, checks: int) -> Iterator[tuple[int, float]]:
         torch.manual_seed(seed)

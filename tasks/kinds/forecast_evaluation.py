@@ -18,11 +18,11 @@ from models import bundle
 from models.calendar import Frequency, wall_clock
 from models.forecaster_facts import Facts
 from models.panel import Panel
-from tasks import contest
-from tasks.baselines import BASELINES, Setting
-from tasks.contest import Contest, Entry
 from tasks.kinds.forecast_dataset import ForecastDataset
-from tasks.metrics import per_window, seasonal_error
+from tasks.scoring import contest
+from tasks.scoring.baselines import BASELINES, Setting
+from tasks.scoring.contest import Contest, Entry
+from tasks.scoring.metrics import per_window, seasonal_error
 
 EXAMPLES = 6
 MOST_HISTORY = 400
@@ -45,7 +45,7 @@ def evaluate(
     workers: int,
     out: Path,
 ) -> dict[str, Any]:
-    """Hold the contest on the sealed windows of ``dataset`` and write it into ``out``, as ``tasks.contest`` says.
+    """Hold the contest on the sealed windows of ``dataset`` and write it into ``out``, as ``tasks.scoring.contest`` says.
 
     Args:
         dataset: directory of a prepared data set.

@@ -24,7 +24,7 @@ from tasks.errors import InputError, shortened
 from tasks.kinds.forecast_dataset import Split
 from tasks.kinds.kind import SplitOptions
 from tasks.kinds.stamps import microseconds
-from tasks.metrics import seasonal_error
+from tasks.scoring.metrics import seasonal_error
 
 MOST_CATEGORIES = 100_000
 
@@ -93,7 +93,12 @@ def prepare(source: Path, problem: Forecast, options: SplitOptions, out: Path) -
                 array.flush()
     series.with_columns(train_end=pl.Series(train_end)).write_parquet(out / "series.parquet")
     np.save(out / "train_end.npy", train_end)
-    described = {"kind": "forecast", "facts": facts.model_dump(mode="json"), "split": split.model_dump(), "findings": short}
+    described = {
+        "kind": "forecast",
+        "facts": facts.model_dump(mode="json"),
+        "split": split.model_dump(),
+        "findings": short,
+    }
     (out / "dataset.json").write_text(json.dumps(described, indent=2))
     return {"items": len(steps), "steps": int(steps.sum())}
 
@@ -106,7 +111,9 @@ def _parts(source: Path, table: dict[str, Any]) -> Iterator[Series]:
         lengths = items["len"].cast(pl.Int64).to_numpy()
         starts = np.cumsum(lengths) - lengths
         for target in table["target"]:
-            yield Series(frame, target, items["value"].to_list(), starts, _observed_length(frame, target, starts, lengths))
+            yield Series(
+                frame, target, items["value"].to_list(), starts, _observed_length(frame, target, starts, lengths)
+            )
 
 
 def _observed_length(frame: pl.DataFrame, target: str, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -183,7 +190,11 @@ def _merged(moments: np.ndarray, values: np.ndarray) -> np.ndarray:
     (n, mean, squares), m = moments, len(values)
     shift = values.mean() - mean
     return np.array(
-        [n + m, mean + shift * m / (n + m), squares + ((values - values.mean()) ** 2).sum() + shift**2 * n * m / (n + m)]
+        [
+            n + m,
+            mean + shift * m / (n + m),
+            squares + ((values - values.mean()) ** 2).sum() + shift**2 * n * m / (n + m),
+        ]
     )
 
 
@@ -232,7 +243,9 @@ def _fill(
             arrays["codes"][rows, i] = _codes(encoding, column, frame[column])
         heads = series.frame[series.starts]
         for i, column in enumerate(encoding.static_numeric):
-            arrays["static_numeric"][mine, i] = encoding.encode_numeric(column, heads[column].cast(pl.Float64).to_numpy())
+            arrays["static_numeric"][mine, i] = encoding.encode_numeric(
+                column, heads[column].cast(pl.Float64).to_numpy()
+            )
         for i, column in enumerate(encoding.static_categorical):
             named = pl.Series([series.target] * len(heads)) if column == Encoding.TARGET else heads[column]
             arrays["static_codes"][mine, i] = _codes(encoding, column, named)
@@ -247,6 +260,10 @@ def _codes(encoding: Encoding, column: str, values: pl.Series) -> np.ndarray:
     distinct = values.unique()
     codes = encoding.encode_categories(column, distinct.to_list())
     joined = values.to_frame("value").join(
-        pl.DataFrame({"value": distinct, "code": codes}), on="value", how="left", maintain_order="left", nulls_equal=True
+        pl.DataFrame({"value": distinct, "code": codes}),
+        on="value",
+        how="left",
+        maintain_order="left",
+        nulls_equal=True,
     )
     return joined["code"].to_numpy()

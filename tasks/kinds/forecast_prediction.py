@@ -22,7 +22,7 @@ from tasks.kinds.stamps import microseconds
 def predict(predictor: Bundle, table: Path, out: Path) -> dict[str, Any]:
     """Write one parquet file for each part of ``table`` and return how many rows and items they hold.
 
-    Columns: ``item_id``, ``target``, ``timestamp``, ``forecast`` (the median) and one for each quantile, such as ``q0.9``.
+    Columns: ``item_id``, ``target``, ``timestamp``, ``forecast`` (the median) and each quantile, such as ``q0.9``.
 
     Raises:
         InputError: the table's step is not the model's, or it lacks what the model needs.

@@ -39,7 +39,9 @@ class ForecastModel(PythonModel):
 
         facts = self.bundle.facts
         ids = _item_ids(model_input, facts.item_columns)
-        upcoming = panel_building.build(facts, ids, _stamps(model_input[facts.time_column], facts), _columns(model_input, facts))
+        upcoming = panel_building.build(
+            facts, ids, _stamps(model_input[facts.time_column], facts), _columns(model_input, facts)
+        )
         quantiles_NFQ = self.bundle.predict(upcoming.panel, np.arange(len(upcoming.item_ids)), upcoming.ends_N)
         return _frame(model_input, ids, facts, upcoming, quantiles_NFQ)
 

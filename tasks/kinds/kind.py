@@ -74,7 +74,7 @@ class Kind(Protocol):
         workers: int,
         out: Path,
     ) -> dict[str, Any]:
-        """Measure the bundle ``model`` on the sealed part beside ``rival`` (name and bundle) and baselines, into ``out``.
+        """Measure the bundle ``model`` on the sealed part beside ``rival`` (name, bundle) and baselines, into ``out``.
 
         Returns best_baseline, beats_baselines and beats_champion; ``rival_note`` says why a champion is not compared.
         """
@@ -85,5 +85,5 @@ class Kind(Protocol):
         ...
 
     def predict(self, bundle: Any, table: Path, out: Path) -> dict[str, Any]:
-        """Write predictions for canonical table ``table`` into ``out``, a part at a time; return ``rows`` and ``items``."""
+        """Write predictions for canonical table ``table`` into ``out``, part by part; return ``rows`` and ``items``."""
         ...

@@ -9,7 +9,7 @@ from models.calendar import Frequency
 
 
 def microseconds(column: pl.Series, frequency: Frequency) -> np.ndarray:
-    """Return an int64 array: instants in UTC for steps under a day, local clock readings for longer ones, or an index."""
+    """Return int64: instants in UTC for steps under a day, local clock readings for longer ones, or an index."""
     if isinstance(column.dtype, pl.Datetime):
         if column.dtype.time_zone and not frequency.subdaily:
             column = column.dt.replace_time_zone(None)

@@ -33,7 +33,7 @@ def test_windows_are_what_a_slow_reading_gives_inside_and_outside_of_items(panel
             assert_past_step(panel, windows, row, step, item, start, end - context + step)
         for step in range(horizon):
             assert_future_step(panel, windows, row, step, item, start, length, end + step)
-        assert torch.equal(windows.static_numeric_BC[row], panel.static_numeric[item])
+        assert same(windows.static_numeric_BC[row], panel.static_numeric[item])
         assert torch.equal(windows.static_codes_BK[row], panel.static_codes[item])
         assert windows.error_scale_B[row] == panel.error_scale[item]
 

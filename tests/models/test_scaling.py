@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,18 +12,18 @@ from panels import make_facts, make_panel
 from models.cores.stacked_lstm import StackedLSTMConfig
 from models.forecaster import Forecaster, ForecasterConfig
 from models.heads.direct import DirectHeadConfig
-from models.inputs.scaling import SCALINGS, Scaling, location_scale, seasonal_profile
+from models.inputs.scaling import SCALINGS, Scaling, last_observed, location_scale, seasonal_profile
 from models.panel import Panel
 
 NAN = float("nan")
 
 
-def forecast(panel: Panel, scaling: Scaling, skip_seasons: int = 1) -> torch.Tensor:
+def forecast(panel: Panel, scaling: Scaling, skip: Any = "season") -> torch.Tensor:
     torch.manual_seed(0)
     config = ForecasterConfig(
         context_length=16,
         patch_length=4,
-        skip_seasons=skip_seasons,
+        skip=skip,
         scaling=scaling,
         core=StackedLSTMConfig(hidden_size=8, num_layers=1),
         head=DirectHeadConfig(),
@@ -82,15 +84,20 @@ def test_the_scale_of_observed_steps_is_used_where_the_newest_season_is_missing(
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)
-@pytest.mark.parametrize("skip_seasons", [0, 1, 2])
+@pytest.mark.parametrize("skip", ["none", "last_value", "season"])
 @pytest.mark.parametrize("value", [NAN, 0.0, 1e9])
-def test_forecasts_of_empty_and_constant_windows_are_finite(scaling: Scaling, skip_seasons: int, value: float) -> None:
+def test_forecasts_of_empty_and_constant_windows_are_finite(scaling: Scaling, skip: str, value: float) -> None:
     panel = make_panel(make_facts(), [40])
     panel.target[:] = value
-    assert forecast(panel, scaling, skip_seasons).isfinite().all()
+    assert forecast(panel, scaling, skip).isfinite().all()
 
 
 def test_the_seasonal_profile_is_the_mean_of_each_phase_and_zero_where_none_was_observed() -> None:
     scaled = torch.tensor([[9.0, 9.0, 9.0, 1.0, 2.0, NAN, 3.0, NAN, NAN]])
     assert seasonal_profile(scaled, 3, 2).tolist() == [[2.0, 2.0, 0.0]]
     assert seasonal_profile(scaled, 3, 1).tolist() == [[3.0, 0.0, 0.0]]
+
+
+def test_the_last_observed_value_skips_gaps_and_is_zero_where_there_is_none() -> None:
+    scaled = torch.tensor([[1.0, 2.0, NAN], [NAN, NAN, NAN], [NAN, 5.0, 7.0], [3.0, NAN, NAN]])
+    assert last_observed(scaled).tolist() == [2, 0, 7, 3]

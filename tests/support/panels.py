@@ -45,7 +45,7 @@ def make_facts(encoding: Encoding = PLAIN, **changes: Any) -> Facts:
 
 
 def make_panel(facts: Facts, lengths: list[int], seed: int = 0, gaps: bool = True) -> Panel:
-    """Return a panel of noise on a season, with gaps, every code of every vocabulary, and a calendar of its own each."""
+    """Return a panel of noise on a season: gaps, every code of every vocabulary, a calendar for each item."""
     rng, encoding = np.random.default_rng(seed), facts.encoding
     steps, items = sum(lengths), len(lengths)
     frequency = Frequency.parse(facts.frequency)
@@ -53,16 +53,18 @@ def make_panel(facts: Facts, lengths: list[int], seed: int = 0, gaps: bool = Tru
     calendar = [features(frequency.grid(i * 86400 * 10**6 * 40, int(n)), frequency) for i, n in enumerate(reach)]
     target = 50 + 10 * np.sin(2 * np.pi * np.arange(steps) / facts.season_length) + rng.normal(0, 2, steps)
     numeric = rng.normal(size=(steps, len(encoding.numeric))).astype(np.float32)
+    static_numeric = rng.normal(size=(items, len(encoding.static_numeric))).astype(np.float32)
     if gaps:
         target[rng.random(steps) < 0.1] = np.nan
         numeric[rng.random(numeric.shape) < 0.1] = np.nan
+        static_numeric[1::3] = np.nan
     return Panel.from_arrays(
         encoding,
         target=target,
         numeric=numeric,
         codes=rng.integers(0, 3, (steps, len(encoding.categorical))).astype(np.int32),
         offsets=np.concatenate([[0], np.cumsum(lengths)]),
-        static_numeric=rng.normal(size=(items, len(encoding.static_numeric))).astype(np.float32),
+        static_numeric=static_numeric,
         static_codes=(np.arange(items)[:, None] % 3 * np.ones((1, len(encoding.static_categorical)))).astype(np.int32),
         calendar=np.concatenate(calendar),
         calendar_start=np.cumsum(reach) - reach,

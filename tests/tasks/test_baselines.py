@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.baselines import BASELINES, Setting, repeat_season
-from tasks.ets import forecast_all
-from tasks.metrics import mase, score, seasonal_error
+from tasks.scoring.baselines import BASELINES, Setting, repeat_season
+from tasks.scoring.ets import forecast_all
+from tasks.scoring.metrics import mase, score, seasonal_error
 
 LEVELS = [0.1, 0.5, 0.9]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.comparison import compare
+from tasks.scoring.comparison import compare
 
 
 def test_a_clear_winner_beats_the_other_in_one_sentence() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.contract import Ledger
+from tasks.data.contract import Ledger
 from tasks.errors import InputError
 
 STEPS = ["k,t,y,x", *(f"a,2024-01-{day:02d},{day * day % 7},{day % 5}" for day in range(1, 15))]

@@ -16,14 +16,15 @@ from pydantic import BaseModel
 from models import bundle
 from models.forecaster import Forecaster, ForecasterSpace
 from models.problem import Forecast
-from tasks import contest, store
-from tasks.contest import Contest, Entry
+from tasks import store
 from tasks.evaluate import EvaluateConfig, evaluate_model
 from tasks.ingest import IngestConfig, ingest_table
 from tasks.kinds import forecast_evaluation
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import Dataset, Model
+from tasks.scoring import contest
+from tasks.scoring.contest import Contest, Entry
 
 LEVELS = [0.1, 0.5, 0.9]
 CHEAP: Any = ["last_value", "seasonal_naive", "linear"]

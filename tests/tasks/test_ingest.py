@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tasks import buckets
+from tasks.data import buckets
 from tasks.ingest import IngestConfig, Query
 
 

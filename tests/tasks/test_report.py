@@ -16,13 +16,14 @@ import polars as pl
 import pytest
 from pydantic import BaseModel
 
-from tasks import contest, store
-from tasks.contest import Contest, Entry
+from tasks import store
 from tasks.environment import environment
-from tasks.page import Findings, render
 from tasks.references import Dataset, Evaluation, Model, StudyResult, Table
 from tasks.report import write_report
-from tasks.study_summary import StudySummary, TrialRow, summarise
+from tasks.reporting.page import Findings, render
+from tasks.reporting.study_summary import StudySummary, TrialRow, summarise
+from tasks.scoring import contest
+from tasks.scoring.contest import Contest, Entry
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>"
 LEVELS = [0.1, 0.5, 0.9]

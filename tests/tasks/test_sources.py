@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 import sqlalchemy
 
-from tasks import database
-from tasks.database import connection_url
+from tasks.data import database
+from tasks.data.database import connection_url
+from tasks.data.sources import open_source
 from tasks.errors import InputError
 from tasks.ingest import Query
-from tasks.sources import open_source
 
 FRAME = pl.DataFrame(
     {

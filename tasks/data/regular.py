@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from tasks.buckets import CODE
-from tasks.contract import EXAMPLES, Ledger, Level, severity
-from tasks.frequency import VOTE, Step, grid_lengths, item_steps, lay_grid
-from tasks.survey import Layout
+from tasks.data.buckets import CODE
+from tasks.data.contract import EXAMPLES, Ledger, Level, severity
+from tasks.data.frequency import VOTE, Step, grid_lengths, item_steps, lay_grid
+from tasks.data.survey import Layout
 
 if TYPE_CHECKING:
     from tasks.ingest import IngestConfig

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+USE = """```python
+import mlflow
+
+model = mlflow.pyfunc.load_model("models:/{name}@champion")
+forecast = model.predict(table)  # pandas
+```"""
+
 
 def model_card(name: str, described: dict[str, Any], evaluation: dict[str, Any], findings: list[dict[str, Any]]) -> str:
     """Write the card.
@@ -32,7 +39,7 @@ def model_card(name: str, described: dict[str, Any], evaluation: dict[str, Any],
         + (f"Stamps are in UTC; the calendar is that of {facts['time_zone']}. " if facts["time_zone"] else "")
         + ("Covariates: " + "; ".join(covariates) + "." if covariates else ""),
         "## How to use it",
-        f'```python\nimport mlflow\n\nmodel = mlflow.pyfunc.load_model("models:/{name}@champion")\nforecast = model.predict(table)  # pandas\n```',
+        USE.format(name=name),
         "## What was found in the data",
         "\n".join(f"- {finding['message']} ({finding['action']})" for finding in findings) or "- nothing to report",
         "## Limits",

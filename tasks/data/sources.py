@@ -109,7 +109,7 @@ def open_source(source: Any, columns: Sequence[str], work: Path) -> Source:
         InputError: nothing is there, it cannot be read, or it is neither CSV nor parquet.
     """
     if not isinstance(source, str):
-        from tasks.database import fetch_query
+        from tasks.data.database import fetch_query
 
         digest = fetch_query(source, columns, work)
         return Source("the query's result", tuple(sorted(work.glob("*.parquet"))), work, digest, text=False)

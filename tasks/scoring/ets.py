@@ -1,6 +1,6 @@
 """AutoETS of statsforecast over many histories, in processes of its own.
 
-It is a program, not a process pool: ``python -m tasks.ets`` never imports the caller's main module again, so it is
+It is a program, not a process pool: ``python -m tasks.scoring.ets`` never imports the caller's main module again, so it is
 safe below a script, a notebook, a flow and a worker alike. Arrays travel through stdin and stdout; no pickle.
 
 AutoETS: Hyndman & Khandakar (2008), "Automatic time series forecasting".
@@ -63,7 +63,7 @@ def _in_child(share: list[Floats], horizon: int, season_length: int, levels: lis
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "tasks.ets"],
+        [sys.executable, "-m", "tasks.scoring.ets"],
         input=request.getvalue(),
         capture_output=True,
         env={**os.environ, **single, PARENT: str(os.getpid()), "PYTHONPATH": paths},

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import polars as pl
 
-from tasks.contract import Ledger
-from tasks.sources import reading
-from tasks.survey import Layout
+from tasks.data.contract import Ledger
+from tasks.data.sources import reading
+from tasks.data.survey import Layout
 
 CELLS = 12_000_000
 """Values that one bucket holds, about a tenth of a gigabyte."""

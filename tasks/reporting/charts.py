@@ -12,7 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from tasks.study_summary import StudySummary
+from tasks.reporting.study_summary import StudySummary
 
 MODEL, INTERVAL, TRUTH, CHAMPION = "#3b7cff", "rgba(59,124,255,0.22)", "#7f8a99", "#d9a01d"
 OTHERS = ("#e0723a", "#3fa66b", "#a06bd1", "#1fa3b5", "#c2527e")

@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
-from tasks import stamps
-from tasks.contract import EXAMPLES, Ledger, severity
-from tasks.roles import TEXT, check_roles, used_columns, value_columns
-from tasks.sources import FILE, ROW, Source, reading
-from tasks.stamps import Clock
+from tasks.data import stamps
+from tasks.data.contract import EXAMPLES, Ledger, severity
+from tasks.data.roles import TEXT, check_roles, used_columns, value_columns
+from tasks.data.sources import FILE, ROW, Source, reading
+from tasks.data.stamps import Clock
 
 if TYPE_CHECKING:
     from tasks.ingest import IngestConfig

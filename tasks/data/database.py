@@ -17,8 +17,8 @@ import polars as pl
 import sqlalchemy
 from sqlalchemy.engine import URL, make_url
 
+from tasks.data.sources import expand
 from tasks.errors import InputError, shortened
-from tasks.sources import expand
 
 BATCH = 100_000
 _MARK = "90071992547"

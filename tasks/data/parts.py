@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from tasks import buckets
-from tasks.buckets import CODE
-from tasks.contract import EXAMPLES, Ledger
-from tasks.frequency import VOTE, Step
-from tasks.regular import Bucket, agree, pieces, regularise, tidy, vote
-from tasks.series import Leaks, complete
-from tasks.survey import Layout
+from tasks.data import buckets
+from tasks.data.buckets import CODE
+from tasks.data.contract import EXAMPLES, Ledger
+from tasks.data.frequency import VOTE, Step
+from tasks.data.regular import Bucket, agree, pieces, regularise, tidy, vote
+from tasks.data.series import Leaks, complete
+from tasks.data.survey import Layout
 
 
 def choose_step(frames: Iterable[pl.DataFrame], layout: Layout, ids: pl.Series, ledger: Ledger) -> Step:

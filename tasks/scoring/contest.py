@@ -20,8 +20,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import metrics
-from tasks.comparison import Comparison, compare
+from tasks.scoring import metrics
+from tasks.scoring.comparison import Comparison, compare
 
 Floats = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.metrics import seasonal_error
+from tasks.scoring.metrics import seasonal_error
 
 Floats = NDArray[np.float64]
 Scaling = Literal["window", "item"]

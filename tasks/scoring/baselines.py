@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.ets import forecast_all
-from tasks.metrics import seasonal_error
+from tasks.scoring.ets import forecast_all
+from tasks.scoring.metrics import seasonal_error
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def auto_ets(histories: list[Floats], setting: Setting) -> BaselineForecasts:
 
 def linear(histories: list[Floats], setting: Setting) -> BaselineForecasts:
     """Ridge regression over all items, one equation a step of the horizon, on windows scaled by their own level."""
-    from tasks.linear import Training, forecast_linear
+    from tasks.scoring.linear import Training, forecast_linear
 
     nothing = [np.empty((len(target), 0)) for target in setting.training]
     calendars = nothing if setting.training_calendar is None else setting.training_calendar

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tasks.contract import Ledger
+from tasks.data.contract import Ledger
 from tasks.errors import shortened
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from tasks.buckets import CODE
-from tasks.contract import EXAMPLES, Ledger
-from tasks.regular import SHORT, Regular, gap_action
-from tasks.survey import Layout
+from tasks.data.buckets import CODE
+from tasks.data.contract import EXAMPLES, Ledger
+from tasks.data.regular import SHORT, Regular, gap_action
+from tasks.data.survey import Layout
 
 if TYPE_CHECKING:
     from tasks.ingest import IngestConfig

@@ -12,8 +12,8 @@ from markupsafe import Markup
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from tasks import charts
-from tasks.study_summary import StudySummary
+from tasks.reporting import charts
+from tasks.reporting.study_summary import StudySummary
 
 TEMPLATE = "report.html.j2"
 _UNITS = {
