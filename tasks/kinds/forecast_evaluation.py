@@ -45,7 +45,7 @@ def evaluate(
     workers: int,
     out: Path,
 ) -> dict[str, Any]:
-    """Hold the contest on the sealed windows of ``dataset`` and write it into ``out``, as ``tasks.scoring.contest`` says.
+    """Hold the contest on the sealed windows of ``dataset`` and write it into ``out``: see ``tasks.scoring.contest``.
 
     Args:
         dataset: directory of a prepared data set.

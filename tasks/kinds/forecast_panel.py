@@ -179,8 +179,14 @@ def _fit_encoding(source: Path, table: dict[str, Any], split: Split) -> Encoding
                     f"more in column '{column}'",
                     f"leave '{column}' out, or make it coarser",
                 )
-    affine = {c: Affine(mean=m[1], std=float(np.sqrt(m[2] / m[0])) if m[2] > 0 else 1.0) for c, m in moments.items()}
+    affine = {column: _affine(*moments[column]) for column in numeric}
     return Encoding(**roles, affine=affine, vocabularies={c: sorted(v) for c, v in seen.items()})
+
+
+def _affine(count: float, mean: float, squares: float) -> Affine:
+    """Return the scaler of a column; one that only rounding moves is constant and keeps its unit."""
+    std = float(np.sqrt(squares / count)) if count else 0.0
+    return Affine(mean=mean, std=std if std > 1e-12 * abs(mean) else 1.0)
 
 
 def _merged(moments: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from models.calendar import Frequency
 from models.encoding import Encoding
 from models.forecaster_facts import Facts
 from models.panel_building import Upcoming
-from tasks.errors import InputError
+from tasks.errors import InputError, shortened
 from tasks.kinds.stamps import microseconds
 
 
@@ -37,7 +37,7 @@ def predict(predictor: Bundle, table: Path, out: Path) -> dict[str, Any]:
         )
     rows = items = 0
     for path in sorted(table.glob("part-*.parquet")):
-        upcoming = _laid_out(pl.read_parquet(path), facts)
+        upcoming = lay_out(pl.read_parquet(path), facts)
         quantiles_NFQ = predictor.predict(upcoming.panel, np.arange(len(upcoming.item_ids)), upcoming.ends_N)
         frame = _frame(upcoming, quantiles_NFQ, facts)
         frame.write_parquet(out / path.name)
@@ -45,10 +45,16 @@ def predict(predictor: Bundle, table: Path, out: Path) -> dict[str, Any]:
     return {"rows": rows, "items": items}
 
 
-def _laid_out(part: pl.DataFrame, facts: Facts) -> Upcoming:
+def lay_out(part: pl.DataFrame, facts: Facts) -> Upcoming:
+    """Lay out one part of a canonical table for a model of ``facts``.
+
+    Raises:
+        InputError: it lacks a column or has one of another type, or it cannot be predicted from.
+    """
     encoding = facts.encoding
     numbers = [*facts.targets, *encoding.numeric, *encoding.static_numeric]
     categories = [c for c in (*encoding.categorical, *encoding.static_categorical) if c != Encoding.TARGET]
+    _require_columns(part, numbers, categories)
     columns = {name: part[name].cast(pl.Float64).to_numpy() for name in numbers}
     columns |= {name: np.array(part[name].to_list(), dtype=object) for name in categories}
     stamps = microseconds(part["timestamp"], Frequency.parse(facts.frequency))
@@ -58,6 +64,25 @@ def _laid_out(part: pl.DataFrame, facts: Facts) -> Upcoming:
         rule, _, rest = str(error).partition(" (got ")
         received, _, remedy = rest.partition("): ")
         raise InputError(rule, received, remedy) from None
+
+
+def _require_columns(part: pl.DataFrame, numbers: list[str], categories: list[str]) -> None:
+    missing = [name for name in (*numbers, *categories) if name not in part.columns]
+    if missing:
+        raise InputError(
+            "new data must have the columns that the model was trained on",
+            f"none called {shortened(missing)}",
+            "add them to the source and to their roles",
+        )
+    for name in (*numbers, *categories):
+        text = part.schema[name] == pl.String
+        if text is not (name in categories) and part[name].null_count() < len(part):
+            was, now = ("text", "numbers") if name in categories else ("numbers", "text")
+            raise InputError(
+                f"column '{name}' must hold {was}, as the training data did",
+                now,
+                f"give it as {was} or set data.categorical",
+            )
 
 
 def _frame(upcoming: Upcoming, quantiles_NFQ: np.ndarray, facts: Facts) -> pl.DataFrame:

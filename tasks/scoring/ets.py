@@ -1,7 +1,7 @@
 """AutoETS of statsforecast over many histories, in processes of its own.
 
-It is a program, not a process pool: ``python -m tasks.scoring.ets`` never imports the caller's main module again, so it is
-safe below a script, a notebook, a flow and a worker alike. Arrays travel through stdin and stdout; no pickle.
+It is a program, not a process pool: ``python -m tasks.scoring.ets`` never imports the caller's main module again, so
+it is safe below a script, a notebook, a flow and a worker alike. Arrays travel through stdin and stdout; no pickle.
 
 AutoETS: Hyndman & Khandakar (2008), "Automatic time series forecasting".
 """
