@@ -61,7 +61,7 @@ def build(facts: Facts, item_ids: np.ndarray, stamps: np.ndarray, columns: Mappi
     encoding, rows = facts.encoding, int(offsets[-1])
 
     def spread(values: np.ndarray, empty: float, dtype: type) -> np.ndarray:
-        out = np.full(rows, empty, dtype)
+        out: np.ndarray = np.full(rows, empty, dtype)
         out[place] = values[order]
         return out
 
@@ -106,9 +106,9 @@ def _require_sound(item_ids: np.ndarray, stamps: np.ndarray, columns: Mapping[st
         rule, item = "every row must have a stamp", item_ids[nowhere[0]]
         raise ValueError(f"{rule} (got none in a row of '{item}'): leave that row out or mend it")
     for name, values in columns.items():
-        infinite = np.flatnonzero(np.isinf(values)) if values.dtype.kind == "f" else []
-        if len(infinite):
-            row = infinite[0]
+        infinite = values.dtype.kind == "f" and np.isinf(values)
+        if np.any(infinite):
+            row = int(np.argmax(infinite))
             rule, item = f"numbers in column '{name}' must be finite", item_ids[row]
             raise ValueError(f"{rule} (got {values[row]} of '{item}'): leave that row out or mend it")
 

@@ -6,6 +6,7 @@ This is the one module that opens ``sealed/``.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from models.calendar import Frequency, wall_clock
 from models.forecaster_facts import Facts
 from models.panel import Panel
 from tasks.kinds.forecast_dataset import ForecastDataset
+from tasks.kinds.forecast_panel import lay_calendar
 from tasks.scoring import contest
 from tasks.scoring.baselines import BASELINES, Setting
 from tasks.scoring.contest import Contest, Entry
@@ -65,12 +67,13 @@ def evaluate(
     if rival is not None and (difference := _difference(rival[1].facts, opened.facts)):
         rival, rival_note = None, difference
     entries = [_predicted("lstm", "lstm", proved, panel, items_W, ends_W)]
+    series = pl.read_parquet(dataset / "series.parquet")
     if rival is not None:
+        longer = _reaching(rival[1].facts.horizon, panel, opened.facts, series)
         entries.append(
-            _aligned(_predicted(rival[0], "champion", rival[1], panel, items_W, ends_W), rival[1], opened.facts)
+            _aligned(_predicted(rival[0], "champion", rival[1], longer, items_W, ends_W), rival[1], opened.facts)
         )
     entries += _baselines(opened, panel, items_W, ends_W, baselines, workers)
-    series = pl.read_parquet(dataset / "series.parquet")
     held = Contest(
         item_ids=_names(series),
         items_W=items_W,
@@ -92,6 +95,15 @@ def _predicted(
     started = time.perf_counter()
     quantiles_WFQ = predictor.predict(panel, items_W, ends_W)
     return Entry(name, kind, quantiles_WFQ, time.perf_counter() - started)
+
+
+def _reaching(horizon: int, panel: Panel, facts: Facts, series: pl.DataFrame) -> Panel:
+    """Return ``panel`` with a calendar that reaches ``horizon`` steps past each series."""
+    if horizon <= facts.horizon:
+        return panel
+    steps, frequency = series["steps"].to_numpy(), Frequency.parse(facts.frequency)
+    calendar, starts = lay_calendar(series, steps, horizon, frequency, facts.time_zone)
+    return replace(panel, calendar=torch.from_numpy(calendar), calendar_start=torch.from_numpy(starts))
 
 
 def _aligned(entry: Entry, rival: Predictor, facts: Facts) -> Entry:

@@ -68,7 +68,7 @@ def prepare(source: Path, problem: Forecast, options: SplitOptions, out: Path) -
     train_end = np.maximum(steps - split.test_span, 0)
     short = _require_length(series, train_end, split)
     encoding = _fit_encoding(source, table, split)
-    calendar, calendar_start = _calendar(series, steps, split.horizon, frequency, table["time_zone"])
+    calendar, calendar_start = lay_calendar(series, steps, split.horizon, frequency, table["time_zone"])
     season_length = problem.season_length or frequency.season_length
     facts = Facts(
         horizon=problem.horizon,
@@ -204,7 +204,7 @@ def _merged(moments: np.ndarray, values: np.ndarray) -> np.ndarray:
     )
 
 
-def _calendar(
+def lay_calendar(
     series: pl.DataFrame, steps: np.ndarray, horizon: int, frequency: Frequency, time_zone: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the calendar ``[D, A]`` of all stamps and each series' first row in it, int64 ``[N]``."""

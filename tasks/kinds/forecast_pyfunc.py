@@ -28,7 +28,7 @@ class ForecastModel(PythonModel):
             context: MLflow's; not used.
             model_input: item columns, time column, targets and covariates. Stamps without a zone are read as UTC if
                 the model knows a time zone and steps shorter than a day. Rows whose target is empty at the end of an
-                item carry the known covariates of the horizon.
+                item carry the known covariates of the horizon. A category that is missing or new is "unknown".
             params: none are known.
 
         Returns:
@@ -72,7 +72,7 @@ def _columns(frame: pd.DataFrame, facts: Any) -> dict[str, np.ndarray]:
     categories = [name for name in (*encoding.categorical, *encoding.static_categorical) if name != encoding.TARGET]
     columns = {name: frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in numbers}
     for name in categories:
-        values = frame[name].astype(object)
+        values = frame[name].astype(object) if name in frame else pd.Series(None, index=frame.index, dtype=object)
         columns[name] = values.where(values.notna(), None).to_numpy()
     return columns
 
