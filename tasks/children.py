@@ -30,15 +30,14 @@ def start(module: str, *arguments: str, log: Path, threads: int = 1) -> subproce
         )
 
 
-def die_with_parent(parent: int | None = None) -> None:
+def die_with_parent() -> None:
     """Ask the kernel for SIGKILL when the parent dies, and leave at once if it already has.
 
-    Args:
-        parent: its process id; none: the one that ``start`` wrote into the environment.
+    The parent is the one that wrote its process id into ``PARENT``: ``start``, or the launcher of the ranks.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != (parent or int(os.environ[PARENT])):
+    if os.getppid() != int(os.environ[PARENT]):
         os._exit(1)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.children import die_with_parent
+from tasks.children import PARENT, die_with_parent
 
 
 class Job(BaseModel):
@@ -41,7 +41,7 @@ def launch(job: Path, devices: int) -> None:
     """Run ``devices`` ranks of this module under torchrun, in this process."""
     from torch.distributed import run
 
-    os.environ["CAROUSEL_PARENT"] = str(os.getpid())
+    os.environ[PARENT] = str(os.getpid())
     run.main(["--standalone", "--nproc-per-node", str(devices), "-m", "tasks.fit_worker", str(job)])
 
 
@@ -123,7 +123,7 @@ def _write(job: Job, module: Any, facts: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    die_with_parent(None if "RANK" not in os.environ else os.getppid())
+    die_with_parent()
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     described = Job.model_validate_json(Path(sys.argv[1]).read_text())

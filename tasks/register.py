@@ -110,7 +110,8 @@ def _register(
         run_id = _finished_run(name, model) or _log_run(name, experiment, model, evaluation, report)
         version = _create_version(name, run_id, model, rival, evaluation)
     if DECISION not in version.tags:
-        _decide(name, version.version, rival, evaluation, register)
+        # MLflow gives a version as an integer in one place and as text in another.
+        _decide(name, str(version.version), rival, evaluation, register)
     return reference(version)
 
 

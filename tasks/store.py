@@ -126,7 +126,7 @@ def path(reference: Reference) -> Path:
     Raises:
         InputError: the URI leaves the store, or nothing complete stands there.
     """
-    root = environment().store
+    root = environment().store.resolve()
     found = (root / reference.uri).resolve()
     if not found.is_relative_to(root):
         raise InputError(

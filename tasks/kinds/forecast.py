@@ -80,10 +80,11 @@ class ForecastLearner:
     def train(self, recipe: Recipe, seed: int, checks: int) -> Iterator[tuple[int, float]]:
         torch.manual_seed(seed)
         facts, steps = self.dataset.facts, recipe.training.steps
-        self.model = Forecaster(recipe.model, facts)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = Forecaster(recipe.model, facts).to(device)
         sampler = _sampler(self.dataset, recipe.training, seed, with_validation=False)
         due = {round(steps * (i + 1) / checks) for i in range(checks)}
-        for step, _ in train(self.model, self.panel, sampler, recipe.training, torch.device("cpu")):
+        for step, _ in train(self.model, self.panel, sampler, recipe.training, device):
             if step in due:
                 yield step, self.validate(bundle.Bundle(facts, [self.model]))
 

@@ -18,8 +18,20 @@ pytestmark = pytest.mark.slow
 
 def ranks(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those of ``processes`` that train: rank 0 and rank 1, without their launcher."""
-    trainers = [p for p in processes if "tasks.fit_worker" in " ".join(p.cmdline())]
-    return [p for p in trainers if "RANK" in p.environ()]
+    return [p for p in trainers(processes) if "RANK" in environment_of(p)]
+
+
+def trainers(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those of ``processes`` that run the fit's module."""
+    return [p for p in processes if "tasks.fit_worker" in " ".join(environment_of(p).get("ARGUMENTS", []))]
+
+
+def environment_of(process: psutil.Process) -> dict:
+    """The environment of ``process`` with its command line as ARGUMENTS; empty if it has just ended."""
+    try:
+        return {**process.environ(), "ARGUMENTS": process.cmdline()}
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return {}
 
 
 def test_two_ranks_end_with_the_same_weights_and_no_stage_runs_twice(tmp_path: Path, carousel: Start) -> None:
@@ -54,7 +66,7 @@ def test_no_rank_outlives_the_fit_or_its_parent(tmp_path: Path, carousel: Start,
     while len(ranks(parent.children(recursive=True))) < 2:
         assert time.monotonic() < deadline, "no two ranks were seen"
         time.sleep(0.1)
-    family = [p for p in parent.children(recursive=True) if "tasks.fit_worker" in " ".join(p.cmdline())]
+    family = trainers(parent.children(recursive=True))
     launcher = next(p for p in family if p not in ranks(family))
     if victim == "parent":
         process.kill()

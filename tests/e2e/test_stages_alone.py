@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -55,12 +56,14 @@ def outcome(home: Path) -> tuple[list[Any], Any]:
 
 
 def test_one_worker_and_the_same_seed_give_the_same_trials_and_metrics_to_the_last_digit(
-    tmp_path: Path, carousel: Start
+    tmp_path: Path, empty_home: Path, carousel: Start
 ) -> None:
     write_panel(tmp_path / "panel.parquet")
     changes = {"search": {"max_trials": 12, "max_steps": 30}, "fit": {"members": 2}}
     experiment = write_experiment(tmp_path, changes)
     homes = [tmp_path / "first", tmp_path / "second"]
+    for home in homes:
+        shutil.copytree(empty_home, home)
     runs = [carousel("run", str(experiment), CAROUSEL_HOME=str(home), CAROUSEL_WORKERS="1") for home in homes]
     for process in runs:
         finish(process)

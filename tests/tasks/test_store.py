@@ -201,6 +201,14 @@ def test_a_uri_that_leaves_the_store_or_names_no_output_is_refused(home: Path, u
     assert refused.value.received in (repr(uri), f"no manifest.json in {uri}")
 
 
+def test_a_store_that_lies_elsewhere_behind_a_link_is_a_store(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    home.mkdir(exist_ok=True)
+    (home / "stages").symlink_to(tmp_path / "disk")
+    store.commit(key(), writing("there"))
+    assert (store.path(reference(key())) / "values.txt").read_text() == "there"
+
+
 def test_a_reference_comes_back_from_json_the_same() -> None:
     one = reference(key())
     assert Dataset.from_json(json.loads(json.dumps(one.to_json()))) == one
