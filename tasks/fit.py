@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +26,19 @@ VERSION = 1
 class FitConfig(Config):
     """How the final model is trained."""
 
-    members: int = Field(4, title="Members", description="Best trials that are trained anew and averaged.", ge=1, le=32)
+    members: int = Field(
+        4,
+        title="Members",
+        description="Models that are trained anew, with seeds of their own, and averaged.",
+        ge=1,
+        le=32,
+    )
+    tolerance: float = Field(
+        0.03,
+        title="Tolerance",
+        description="How much worse than the best trial a member's recipe may be, as a share.",
+        ge=0,
+    )
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", title="Precision")
     checkpoint_every: int = Field(100, title="Steps between checkpoints", ge=1)
     seed: int = Field(0, title="Seed", ge=0)
@@ -47,7 +60,7 @@ def fit_model(dataset: Dataset, study: StudyResult, fit: FitConfig) -> Model:
 
 
 def _fit(source: Path, study: Path, problem: str, fit: FitConfig, work: Path, out: Path) -> dict[str, Any]:
-    recipes = [trial["recipe"] for trial in json.loads((study / "best.json").read_text())[: fit.members]]
+    recipes = _chosen(json.loads((study / "best.json").read_text()), fit)
     env = environment()
     # On one device members train side by side, a processor each; over several devices one after the other.
     abreast = min(len(recipes), env.workers) if env.devices == 1 else 1
@@ -65,6 +78,13 @@ def _fit(source: Path, study: Path, problem: str, fit: FitConfig, work: Path, ou
         "seconds": sum(facts["seconds"] for facts in trained),
         "trained": trained,
     }
+
+
+def _chosen(trials: list[dict[str, Any]], fit: FitConfig) -> list[dict[str, Any]]:
+    """Return a recipe for each member: the best trials, those within the tolerance again and again if they are few."""
+    worst = trials[0]["value"] * (1 + fit.tolerance)
+    good = [trial["recipe"] for trial in trials if trial["value"] <= worst]
+    return list(islice(cycle(good), fit.members))
 
 
 def _write_job(

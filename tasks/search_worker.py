@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from pydantic import BaseModel, ConfigDict
 
 from tasks.children import die_with_parent
+from tasks.config import seconds
 from tasks.kinds.kind import Learner
 from tasks.kinds.registry import kind
 from tasks.search import SearchConfig
@@ -25,6 +26,9 @@ from tasks.studies import counted, open_storage
 
 CHECKS = 10
 """Validations of a trial, evenly over its steps; trials of different lengths are compared at equal shares of them."""
+
+SLOWEST = 1 / 6
+"""Share of the time budget that one trial may take."""
 
 
 class Assignment(BaseModel):
@@ -85,7 +89,7 @@ def run_trial(study: optuna.Study, trial: optuna.Trial, learner: Learner, assign
             if value != value:
                 break
             trial.report(value, check)
-            if trial.should_prune():
+            if trial.should_prune() or _too_slow(time.time() - began, check, study, assignment):
                 state = TrialState.PRUNED
                 break
             if time.time() >= assignment.deadline:
@@ -101,6 +105,16 @@ def run_trial(study: optuna.Study, trial: optuna.Trial, learner: Learner, assign
         trial.set_user_attr("checkpoint", f"trial-{trial.number}.safetensors")
     trial.set_user_attr("seconds", round(time.time() - began, 3))
     study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+
+
+def _too_slow(elapsed: float, check: int, study: optuna.Study, assignment: Assignment) -> bool:
+    """Say whether the whole trial would take more than its share of the budget, as it would again in fit.
+
+    The first trial to finish may take any time.
+    """
+    if elapsed * CHECKS / check <= seconds(assignment.search.time_budget) * SLOWEST:
+        return False
+    return bool(counted(study, TrialState.COMPLETE))
 
 
 def read_assignment(path: Path) -> Assignment:

@@ -28,9 +28,10 @@ def model_card(name: str, described: dict[str, Any], evaluation: dict[str, Any],
     covariates = [f"{role.replace('_', ' ')}: {', '.join(encoding[role])}" for role in _roles(encoding)]
     columns = [*facts["item_columns"], facts["time_column"], *facts["targets"]]
     rows = [_row(entry) for entry in evaluation["leaderboard"]]
+    step = "" if facts["frequency"].isdigit() else f" of {facts['frequency']}"
     sections = [
         f"# {name}",
-        f"Forecasts {', '.join(facts['targets'])} {facts['horizon']} steps of {facts['frequency']} ahead, as "
+        f"Forecasts {', '.join(facts['targets'])} {facts['horizon']} steps{step} ahead, as "
         f"{len(facts['quantiles'])} quantiles. An ensemble of {len(described['members'])} LSTM forecasters.",
         "## What the sealed test part said",
         "\n".join(f"- {sentence}" for sentence in evaluation["verdict"]),

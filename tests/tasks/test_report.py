@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -217,7 +216,6 @@ def test_the_stage_writes_one_file_from_references_alone(home: Path) -> None:
     assert write_report.fn(table, dataset, study, model, evaluation) == report
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the browser chromium")
 def test_a_browser_draws_every_chart_and_runs_no_name(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     page.write_text(render(findings()))
