@@ -154,18 +154,20 @@ def start_servers(
 @app.command()
 def stage(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="ingest, prepare, search, fit, rival, evaluate, report, register")
+        str,
+        typer.Argument(metavar="NAME", help="ingest, prepare, search, fit, rival, evaluate, report, register, predict"),
     ],
     request: Annotated[Path, typer.Argument(metavar="REQUEST.json", help="The stage's arguments by name.")],
     verbose: Verbose = False,
 ) -> None:
     """Run one stage alone and print its reference."""
     _environment(verbose)
-    from carousel.console import show_progress
+    from carousel.console import progress_shown
     from carousel.stages import run_stage
 
-    show_progress()
-    print(json.dumps(run_stage(name, request)))
+    with progress_shown():
+        output = run_stage(name, request)
+    print(json.dumps(output))
 
 
 def _environment(verbose: bool) -> Environment:
@@ -187,13 +189,10 @@ def _environment(verbose: bool) -> Environment:
 def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
     import importlib
 
-    from carousel.console import show_progress
+    from carousel.console import progress_shown
 
-    progress = show_progress()
-    try:
+    with progress_shown():
         return getattr(importlib.import_module(f"flows.{name}"), name)(**parameters)
-    finally:
-        progress.end_line()
 
 
 def _print_leaderboard(model: str | None) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from tasks.errors import InputError
@@ -41,14 +42,22 @@ class ProgressHandler(logging.Handler):
             self.rewritten = False
 
 
-def show_progress() -> ProgressHandler:
-    """Let the stages' reports appear on stderr."""
+@contextmanager
+def progress_shown() -> Iterator[None]:
+    """Let the stages' reports appear on stderr for as long as the block runs."""
     handler = ProgressHandler(sys.stderr)
     logger = logging.getLogger("carousel")
+    level, propagate = logger.level, logger.propagate
     logger.setLevel(logging.INFO)
-    logger.handlers = [one for one in logger.handlers if not isinstance(one, ProgressHandler)] + [handler]
     logger.propagate = False
-    return handler
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        handler.end_line()
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 def input_errors(error: BaseException) -> list[InputError]:

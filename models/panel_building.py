@@ -68,12 +68,7 @@ def build(facts: Facts, item_ids: np.ndarray, stamps: np.ndarray, columns: Mappi
     numeric = [spread(encoding.encode_numeric(c, columns[c]), np.nan, np.float32) for c in encoding.numeric]
     codes = [spread(encoding.encode_categories(c, columns[c].tolist()), 0, np.int32) for c in encoding.categorical]
     targets = [spread(columns[target], np.nan, np.float64) for target in facts.targets]
-    ends = np.stack([_last_observed(target, offsets) for target in targets], axis=1)
-    if (ends == 0).any():
-        missing = names[int(np.flatnonzero((ends == 0).any(axis=1))[0])]
-        raise ValueError(
-            f"every series must have an observed target (got none for '{missing}'): leave it out or give its history"
-        )
+    ends = _ends(names, targets, offsets)
     _require_known(facts, names, lengths, ends, offsets, numeric)
     calendar, calendar_start = _calendar(facts, stamps[first_rows], lengths)
     count = len(facts.targets)
@@ -130,6 +125,17 @@ def _on_grid(
             stamp = stamps[row] if facts.integer_time else stamps[row].astype("datetime64[us]")
             raise ValueError(f"{rule} (got {stamp} of '{item_ids[row]}'): leave that row out or mend it")
     return [str(name) for name in names], first_rows, order, step
+
+
+def _ends(names: list[str], targets: list[np.ndarray], offsets: np.ndarray) -> np.ndarray:
+    """Return the first step to predict of each item and target: int64 ``[items, targets]``."""
+    ends = np.stack([_last_observed(target, offsets) for target in targets], axis=1)
+    if (ends == 0).any():
+        missing = names[int(np.flatnonzero((ends == 0).any(axis=1))[0])]
+        raise ValueError(
+            f"every series must have an observed target (got none for '{missing}'): leave it out or give its history"
+        )
+    return ends
 
 
 def _last_observed(target: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -47,22 +47,37 @@ def launch(job: Path, devices: int) -> None:
 
 def train(job: Job) -> None:
     """Train the member, from its last checkpoint if there is one, and let rank 0 write its weights."""
+    import torch
+
+    from tasks.kinds.registry import kind
+
+    torch.set_num_threads(job.threads)
+    trainer = _trainer(job)
+    began = time.time()
+    module = kind(job.kind).training(job.dataset, job.recipe, job.seed)
+    last = job.checkpoints / "last.ckpt"
+    facts: dict[str, Any] = {"resumed": last.exists()}
+    trainer.fit(module, ckpt_path=last if facts["resumed"] else None)
+    facts |= {"steps": trainer.global_step, "seconds": round(time.time() - began, 2), "digests": _digests(module.model)}
+    if len(set(facts["digests"])) > 1:
+        raise RuntimeError(f"the ranks must end with the same weights (got digests {facts['digests']})")
+    if trainer.is_global_zero:
+        _write(job, module, facts)
+
+
+def _trainer(job: Job) -> Any:
+    """Return Lightning's trainer, which checkpoints and does nothing else beside training."""
     import pytorch_lightning as lightning
     import torch
     from pytorch_lightning.callbacks import ModelCheckpoint
     from pytorch_lightning.strategies import DDPStrategy
 
-    from tasks.kinds.registry import kind
-
-    torch.set_num_threads(job.threads)
-    began = time.time()
-    module = kind(job.kind).training(job.dataset, job.recipe, job.seed)
     on_gpu = torch.cuda.is_available()
     strategy: Any = DDPStrategy(process_group_backend="nccl" if on_gpu else "gloo") if job.devices > 1 else "auto"
     keeper = ModelCheckpoint(
         dirpath=job.checkpoints, filename="last", every_n_train_steps=job.checkpoint_every, enable_version_counter=False
     )
-    trainer = lightning.Trainer(
+    return lightning.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
         devices=job.devices,
         strategy=strategy,
@@ -76,23 +91,6 @@ def train(job: Job) -> None:
         use_distributed_sampler=False,
         default_root_dir=job.checkpoints,
     )
-    last = job.checkpoints / "last.ckpt"
-    resumed = last.exists()
-    trainer.fit(module, ckpt_path=last if resumed else None)
-    digests = _digests(module.model)
-    if len(set(digests)) > 1:
-        raise RuntimeError(f"the ranks must end with the same weights (got digests {digests})")
-    if trainer.is_global_zero:
-        _write(
-            job,
-            module,
-            {
-                "resumed": resumed,
-                "steps": trainer.global_step,
-                "seconds": round(time.time() - began, 2),
-                "digests": digests,
-            },
-        )
 
 
 def _digests(model: Any) -> list[str]:

@@ -35,6 +35,7 @@ from tasks.registry import (
     reference,
 )
 from tasks.reporting.card import model_card
+from tasks.reporting.outcome import publish
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as RegistryVersion
@@ -91,7 +92,7 @@ def register_model(
     """
     with FileLock(environment().root / f"register-{name}.lock"):
         registered = _register(name, experiment, model, rival, evaluation, report, register)
-    _publish(registered, evaluation, report)
+    publish(registered, store.path(evaluation), store.path(report) / "report.html")
     return registered
 
 
@@ -261,26 +262,3 @@ def _metrics(evaluation: dict[str, Any]) -> dict[str, float]:
         values = {k: v for k, v in row.items() if isinstance(v, float)}
         metrics |= {f"{prefix}_{metric}": value for metric, value in values.items()}
     return metrics
-
-
-def _publish(version: ModelVersion, evaluation: Evaluation, report: Report) -> None:
-    """Show the outcome as an artifact of the Prefect run, if there is one."""
-    from prefect.context import TaskRunContext
-
-    if TaskRunContext.get() is None:
-        return
-    from prefect.artifacts import create_markdown_artifact
-
-    facts = json.loads((store.path(evaluation) / "evaluation.json").read_text())
-    rows = [f"| {r['name']} | {r['mase']:.3f} | {r['wql']:.4f} | {r['smape']:.2f} |" for r in facts["leaderboard"]]
-    decision = client().get_model_version(version.name, version.version).tags[DECISION]
-    tracking = environment().tracking_uri
-    link = f"[{version.name} version {version.version}]({tracking}/#/models/{version.name}/versions/{version.version})"
-    where = link if tracking.startswith("http") else f"{version.name} version {version.version}"
-    text = [
-        f"# {where}: {decision}",
-        "\n".join(f"- {sentence}" for sentence in facts["verdict"]),
-        "| model | MASE | WQL | sMAPE |\n|---|---:|---:|---:|\n" + "\n".join(rows),
-        f"Report: `{store.path(report) / 'report.html'}`, also an artifact of MLflow run `{version.run_id}`.",
-    ]
-    create_markdown_artifact("\n\n".join(text), key="leaderboard", description="What the sealed test part said")

@@ -57,12 +57,7 @@ def prepare(source: Path, problem: Forecast, options: SplitOptions, out: Path) -
     table = json.loads((source / "table.json").read_text())
     roles = json.loads((source / "manifest.json").read_text())["config"]
     frequency = Frequency.parse(table["frequency"])
-    split = Split(
-        horizon=problem.horizon,
-        stride=options.stride or problem.horizon,
-        test_windows=options.test_windows,
-        validation_windows=options.validation_windows,
-    )
+    split = _split(problem, options)
     series = pl.concat([_measured(part, frequency) for part in _parts(source, table)])
     steps = series["steps"].to_numpy()
     train_end = np.maximum(steps - split.test_span, 0)
@@ -70,6 +65,16 @@ def prepare(source: Path, problem: Forecast, options: SplitOptions, out: Path) -
     encoding = _fit_encoding(source, table, split)
     calendar, calendar_start = lay_calendar(series, steps, split.horizon, frequency, table["time_zone"])
     season_length = problem.season_length or frequency.season_length
+    for name, lengths in (("train", train_end), ("sealed", steps)):
+        arrays = allocate(out / name, encoding, int(lengths.sum()), len(steps), calendar)
+        arrays["calendar_start"][:] = calendar_start
+        arrays["offsets"][:] = np.concatenate([[0], np.cumsum(lengths)])
+        _fill(arrays, source, table, encoding, lengths, train_end, season_length)
+        for array in arrays.values():
+            if isinstance(array, np.memmap):
+                array.flush()
+    series.with_columns(train_end=pl.Series(train_end)).write_parquet(out / "series.parquet")
+    np.save(out / "train_end.npy", train_end)
     facts = Facts(
         horizon=problem.horizon,
         season_length=season_length,
@@ -83,24 +88,19 @@ def prepare(source: Path, problem: Forecast, options: SplitOptions, out: Path) -
         targets=table["target"],
         encoding=encoding,
     )
-    for name, lengths in (("train", train_end), ("sealed", steps)):
-        arrays = allocate(out / name, encoding, int(lengths.sum()), len(steps), calendar)
-        arrays["calendar_start"][:] = calendar_start
-        arrays["offsets"][:] = np.concatenate([[0], np.cumsum(lengths)])
-        _fill(arrays, source, table, encoding, lengths, train_end, season_length)
-        for array in arrays.values():
-            if isinstance(array, np.memmap):
-                array.flush()
-    series.with_columns(train_end=pl.Series(train_end)).write_parquet(out / "series.parquet")
-    np.save(out / "train_end.npy", train_end)
-    described = {
-        "kind": "forecast",
-        "facts": facts.model_dump(mode="json"),
-        "split": split.model_dump(),
-        "findings": short,
-    }
+    described: dict[str, Any] = {"kind": "forecast", "facts": facts.model_dump(mode="json"), "findings": short}
+    described["split"] = split.model_dump()
     (out / "dataset.json").write_text(json.dumps(described, indent=2))
     return {"items": len(steps), "steps": int(steps.sum())}
+
+
+def _split(problem: Forecast, options: SplitOptions) -> Split:
+    return Split(
+        horizon=problem.horizon,
+        stride=options.stride or problem.horizon,
+        test_windows=options.test_windows,
+        validation_windows=options.validation_windows,
+    )
 
 
 def _parts(source: Path, table: dict[str, Any]) -> Iterator[Series]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from tiny import finish, write_experiment, write_panel
 
 Start = Callable[..., subprocess.Popen[str]]
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 
@@ -44,6 +47,22 @@ def test_every_stage_runs_alone_in_a_fresh_process_from_json_references(tmp_path
     assert version["version"] == "1"
     predictions = run("predict", version=version, table=table)
     assert predictions["rows"] == 12 * 4
+
+
+def test_the_flow_called_from_python_takes_the_same_parameters_and_runs_no_stage_again(
+    experiment: Path, tmp_path: Path, carousel: Start
+) -> None:
+    finish(carousel("run", str(experiment)))
+    home = tmp_path / "mlruns"
+    before = {path: path.stat().st_mtime_ns for path in home.glob("stages/*/*/manifest.json")}
+    program = (
+        "import sys, yaml; from flows.pipeline import pipeline; print(pipeline(**yaml.safe_load(open(sys.argv[1]))))"
+    )
+    env = {**os.environ, "CAROUSEL_HOME": str(home)}
+    command = [sys.executable, "-c", program, str(experiment)]
+    done = subprocess.run(command, env=env, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "name='tiny', version='1'" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in home.glob("stages/*/*/manifest.json")} == before
 
 
 def outcome(home: Path) -> tuple[list[Any], Any]:

@@ -116,7 +116,7 @@ def test_the_run_has_metrics_parameters_report_card_and_experiment(
     run = client.get_run(version.run_id)
     assert (run.info.status, run.data.tags["carousel.experiment"]) == ("FINISHED", NAME)
     assert {"test_mase", "last_value_mase", "parameters", "members"} <= set(run.data.metrics)
-    assert run.data.metrics["members"] == 2
+    assert run.data.metrics["members"] == 4
     assert run.data.params["data.target"] == "['sold']"
     assert {entry.path for entry in client.list_artifacts(version.run_id)} == {
         "report.html", "model_card.md", "carousel",
