@@ -64,10 +64,6 @@ class Bundle:
     def __init__(self, facts: Facts, members: list[Forecaster]) -> None:
         self.facts, self.members = facts, members
 
-    @property
-    def parameters(self) -> int:
-        return sum(p.numel() for member in self.members for p in member.parameters())
-
     def predict(self, panel: Panel, items: np.ndarray, ends: np.ndarray, batch_size: int = 1024) -> np.ndarray:
         """Forecast windows of ``panel``.
 

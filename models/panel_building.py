@@ -69,7 +69,7 @@ def build(facts: Facts, item_ids: np.ndarray, stamps: np.ndarray, columns: Mappi
     codes = [spread(encoding.encode_categories(c, columns[c].tolist()), 0, np.int32) for c in encoding.categorical]
     targets = [spread(columns[target], np.nan, np.float64) for target in facts.targets]
     ends = _ends(names, targets, offsets)
-    _require_known(facts, names, lengths, ends, offsets, numeric)
+    _require_known(facts, names, lengths, ends)
     calendar, calendar_start = _calendar(facts, stamps[first_rows], lengths)
     count = len(facts.targets)
     panel = Panel.from_arrays(
@@ -143,14 +143,7 @@ def _last_observed(target: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.maximum.reduceat(np.where(np.isnan(target), 0, within), offsets[:-1])
 
 
-def _require_known(
-    facts: Facts,
-    names: list[str],
-    lengths: np.ndarray,
-    ends: np.ndarray,
-    offsets: np.ndarray,
-    numeric: list[np.ndarray],
-) -> None:
+def _require_known(facts: Facts, names: list[str], lengths: np.ndarray, ends: np.ndarray) -> None:
     """Refuse series whose known covariates end before the horizon does."""
     encoding = facts.encoding
     known = encoding.known_numeric + encoding.known_categorical

@@ -7,6 +7,7 @@ distributed training split one batch without talking to each other.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ class WindowSampler:
         last_N = stops_N - horizon
         return cls(np.minimum(shortest_context, last_N).clip(min=1), last_N, batch_size, seed)
 
-    @property
+    @cached_property
     def eligible(self) -> np.ndarray:
         """Items that have at least one window."""
         return np.flatnonzero(self.last_N >= self.first_N)

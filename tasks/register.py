@@ -91,29 +91,16 @@ def register_model(
         register: the gate.
     """
     with FileLock(environment().root / f"register-{name}.lock"):
-        registered = _register(name, experiment, model, rival, evaluation, report, register)
+        version = find_version(name, model.fingerprint)
+        if version is None:
+            run_id = _finished_run(name, model) or _log_run(name, experiment, model, evaluation, report)
+            version = _create_version(name, run_id, model, rival, evaluation)
+        if DECISION not in version.tags:
+            # MLflow gives a version as an integer in one place and as text in another.
+            _decide(name, str(version.version), rival, evaluation, register)
+        registered = reference(version)
     publish(registered, store.path(evaluation), store.path(report) / "report.html")
     return registered
-
-
-def _register(
-    name: str,
-    experiment: dict[str, Any],
-    model: Model,
-    rival: ModelVersion | None,
-    evaluation: Evaluation,
-    report: Report,
-    register: RegisterConfig,
-) -> ModelVersion:
-    """Do what is missing of logging the run, creating the version and deciding on its aliases."""
-    version = find_version(name, model.fingerprint)
-    if version is None:
-        run_id = _finished_run(name, model) or _log_run(name, experiment, model, evaluation, report)
-        version = _create_version(name, run_id, model, rival, evaluation)
-    if DECISION not in version.tags:
-        # MLflow gives a version as an integer in one place and as text in another.
-        _decide(name, str(version.version), rival, evaluation, register)
-    return reference(version)
 
 
 def _finished_run(name: str, model: Model) -> str | None:

@@ -24,7 +24,7 @@ from tasks.kinds.forecast_panel import lay_calendar
 from tasks.scoring import contest
 from tasks.scoring.baselines import BASELINES, Setting
 from tasks.scoring.contest import Contest, Entry
-from tasks.scoring.metrics import per_window, seasonal_error
+from tasks.scoring.metrics import per_window
 
 EXAMPLES = 6
 MOST_HISTORY = 400
@@ -79,7 +79,7 @@ def evaluate(
         items_W=items_W,
         ends_W=ends_W,
         truth_WF=panel.truth(torch.from_numpy(items_W), torch.from_numpy(ends_W), opened.facts.horizon).numpy(),
-        scale_W=_scales(opened, panel, items_W),
+        scale_W=panel.error_scale.numpy()[items_W],
         levels=opened.facts.quantiles,
         entries=entries,
     )
@@ -154,13 +154,6 @@ def _baselines(
         seconds = time.perf_counter() - started
         entries.append(Entry(name, "baseline", forecasts.quantiles_WFQ, seconds, forecasts.notes))
     return entries
-
-
-def _scales(opened: ForecastDataset, panel: Panel, items_W: NDArray[np.int64]) -> NDArray[np.float64]:
-    items_N, place_W = np.unique(items_W, return_inverse=True)
-    season_length = opened.facts.season_length
-    scales = [seasonal_error(panel.history(int(i), int(opened.train_end[i])), season_length) for i in items_N]
-    return np.array(scales)[place_W]
 
 
 def _names(series: pl.DataFrame) -> list[str]:
