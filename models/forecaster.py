@@ -109,7 +109,6 @@ class ForecasterSpace:
     """The conditional space of forecasters for one data set."""
 
     facts: Facts
-    heads: list[str]
 
     def suggest(self, trial: Suggest) -> ForecasterConfig:
         """Draw a point that fits the data: contexts are whole seasons, patches divide the season."""
@@ -118,7 +117,7 @@ class ForecasterSpace:
         skip = trial.suggest_categorical("skip", self.skips)
         most = min(4, *self.seasons)
         core = trial.suggest_categorical("core", list(CORES))
-        head = trial.suggest_categorical("head", self.heads)
+        head = trial.suggest_categorical("head", list(HEADS))
         return ForecasterConfig(
             context_length=seasons * season,
             patch_length=trial.suggest_categorical("patch_length", self.patch_lengths),
@@ -150,7 +149,7 @@ class ForecasterSpace:
             "dropout": 0.0,
             "residual": True,
             "layer_norm": True,
-            "head": self.heads[0],
+            "head": "direct",
             "mlp_size": 0,
             "steps": max_steps,
             "learning_rate": 3e-3,
@@ -162,7 +161,7 @@ class ForecasterSpace:
         variations: list[dict[str, Any]] = [
             {},
             last_value | {"steps": short, "dropout": 0.2},
-            {"head": self.heads[-1]},
+            {"head": "decoder"},
             {"num_layers": 1, "layer_norm": False},
             {"num_layers": 3, "skip_seasons": min(4, *self.seasons)},
             {"scaling": "standard", "steps": short},

@@ -1,23 +1,19 @@
-"""What one optimiser step is: the loss, the optimiser, its schedule, and the bare loop that trials run.
+"""The loss of a forecaster, and the bare loop that trials run.
 
 ``fit`` runs the same pieces under Lightning. Shapes: B windows, F horizon, Q quantiles.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
-from torch import nn
 
 from models.forecaster import Forecaster, Quantiles
+from models.optimisation import optimise
 from models.panel import Panel, Windows
 from models.sampling import WindowSampler
 from models.training_config import TrainingConfig
-
-WARMUP = 0.05
-"""Share of the steps over which the learning rate rises."""
 
 
 def pinball_loss(forecast: Quantiles, windows: Windows, levels: torch.Tensor, config: TrainingConfig) -> torch.Tensor:
@@ -36,41 +32,15 @@ def pinball_loss(forecast: Quantiles, windows: Windows, levels: torch.Tensor, co
     return (loss_BF * observed_BF).sum() / observed_BF.sum().clamp(min=1)
 
 
-def make_optimizer(
-    model: nn.Module, config: TrainingConfig
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    """Return AdamW and a schedule of linear warm-up and cosine decay to zero, stepped after each optimiser step."""
-    fused = next(model.parameters()).is_cuda
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused or None
-    )
-    warmup = max(1, int(config.steps * WARMUP))
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, config.steps - warmup))))
-
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-
 def train(
     model: Forecaster, panel: Panel, sampler: WindowSampler, config: TrainingConfig, device: torch.device
 ) -> Iterator[tuple[int, float]]:
-    """Train ``model`` in place, yielding the number of finished steps and the loss after each.
-
-    A bare loop: the caller decides between steps whether to validate, to report or to stop.
-    """
+    """Train a forecaster in place, yielding the number of finished steps and the loss after each."""
     levels = torch.tensor(model.facts.quantiles, device=device)
-    optimizer, schedule = make_optimizer(model, config)
-    for step in range(config.steps):
-        model.train()
+
+    def losses_of(step: int) -> Iterator[torch.Tensor]:
         items_B, ends_B = sampler.batch(step)
         windows = panel.gather(items_B, ends_B, model.config.context_length, model.facts.horizon).to(device)
-        loss = pinball_loss(model(windows), windows, levels, config)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip)
-        optimizer.step()
-        schedule.step()
-        yield step + 1, loss.item()
+        yield pinball_loss(model(windows), windows, levels, config)
+
+    yield from optimise(model, config, losses_of)

@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
+import optuna
 import pytest
 import torch
 from forecasters import ENCODINGS, fixed, loss, make_forecaster, windows_of
 from panels import RICH, make_facts, make_panel
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from models.cores.reference import lstm_step
 from models.cores.registry import CORES
@@ -112,6 +114,91 @@ def test_gradients_reach_every_parameter_of_a_core(core: Any) -> None:
     h_BTR, state = core(inputs(), LENGTHS)
     (h_BTR[:, 0].square().sum() + sum(t.square().sum() for layer in state for t in layer)).backward()
     assert [n for n, p in core.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@pytest.fixture
+def reader(request: pytest.FixtureRequest) -> nn.Module:
+    name, seed, bidirectional = request.param
+    torch.manual_seed(seed)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
+    study.enqueue_trial({"hidden_size": 48, "num_layers": 1 + seed % 3, "bidirectional": bidirectional})
+    return CORES[name].suggest_reader(study.ask(), bidirectional=bidirectional).build(C).eval()
+
+
+each_reader = pytest.mark.parametrize(
+    "reader", [(n, s, both) for n in CORES for s in range(DRAWS) for both in (False, True)], indirect=True, ids=str
+)
+
+
+@each_reader
+def test_padding_never_changes_what_is_read(reader: Any) -> None:
+    x, other = inputs(), inputs(1)
+    h_BTR = reader.read(x, LENGTHS)
+    padded = torch.where((torch.arange(T) < LENGTHS[:, None])[..., None], x, 1e6 * other)
+    h_padded = reader.read(padded, LENGTHS)
+    for row, length in enumerate(LENGTHS.tolist()):
+        assert torch.equal(h_padded[row, :length], h_BTR[row, :length])
+        alone = reader.read(x[row : row + 1, :length], LENGTHS[row : row + 1])
+        torch.testing.assert_close(h_BTR[row : row + 1, :length], alone, rtol=0, atol=1e-6)
+
+
+@each_reader
+def test_rows_that_are_read_together_do_not_read_each_other(reader: Any) -> None:
+    x = inputs().requires_grad_()
+    (gradient,) = torch.autograd.grad(reader.read(x, LENGTHS)[2, :4].square().sum(), x)
+    assert gradient[2, :4].flatten(1).any(dim=1).all()
+    assert not gradient[2, 4:].any()
+    assert not gradient[[0, 1, 3, 4]].any()
+
+
+@each_reader
+def test_one_direction_reads_what_forward_does_and_both_read_the_future(reader: Any) -> None:
+    x = inputs().requires_grad_()
+    h_BTR = reader.read(x, LENGTHS)
+    assert h_BTR.shape == (B, T, reader.config.output_size)
+    (gradient,) = torch.autograd.grad(h_BTR[0, 3].square().sum(), x, retain_graph=True)
+    assert gradient[0, :4].any(dim=1).all()
+    assert gradient[0, 4:].any() == reader.config.bidirectional
+    if reader.config.bidirectional:
+        with pytest.raises(ValueError, match=r"one direction to have a state \(got bidirectional=True\): call read"):
+            reader(x, LENGTHS)
+        return
+    forward, _ = reader(x, LENGTHS)
+    for row, length in enumerate(LENGTHS.tolist()):
+        torch.testing.assert_close(h_BTR[row, :length], forward[row, :length], rtol=0, atol=1e-6)
+
+
+@each_reader
+def test_gradients_reach_every_parameter_of_a_reader(reader: Any) -> None:
+    h_BTR = reader.read(inputs(), LENGTHS)
+    h_BTR[torch.arange(T) < LENGTHS[:, None]].square().sum().backward()
+    assert [n for n, p in reader.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@each_reader
+def test_a_reader_overfits_one_batch(reader: Any) -> None:
+    x, target = inputs(), torch.randn(B, T, generator=torch.Generator().manual_seed(2))
+    inside, out = torch.arange(T) < LENGTHS[:, None], nn.Linear(reader.config.output_size, 1)
+    optimizer = torch.optim.Adam([*reader.parameters(), *out.parameters()], lr=0.01)
+    for _ in range(150):
+        loss = (out(reader.read(x, LENGTHS))[..., 0] - target)[inside].square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.02
+
+
+@pytest.mark.parametrize("proj_size", [0, 4])
+def test_both_directions_over_padded_rows_equal_packed_ones(proj_size: int) -> None:
+    config = StackedLSTMConfig(hidden_size=6, num_layers=2, proj_size=proj_size, bidirectional=True)
+    core = config.build(C).double()
+    h_BTR = inputs().double()
+    read = core.read(h_BTR, LENGTHS)
+    for layer in core.layers:
+        packed = pack_padded_sequence(h_BTR, LENGTHS, batch_first=True, enforce_sorted=False)
+        h_BTR = pad_packed_sequence(layer(packed)[0], batch_first=True)[0]
+    inside = torch.arange(T) < LENGTHS[:, None]
+    torch.testing.assert_close(read[inside], h_BTR[inside], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("proj_size", [0, 4])

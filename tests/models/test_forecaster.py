@@ -38,7 +38,7 @@ SPACES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", SPACES)
 def test_every_point_of_the_space_is_valid_and_builds(case: str, encoding: str) -> None:
     facts = make_facts(ENCODINGS[encoding], **SPACES[case])
-    space, study = ForecasterSpace(facts, list(HEADS)), optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    space, study = ForecasterSpace(facts), optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
     for _ in range(50):
         config = space.suggest(study.ask())
         assert ForecasterConfig.model_validate_json(config.model_dump_json()) == config
@@ -50,7 +50,7 @@ def test_every_point_of_the_space_is_valid_and_builds(case: str, encoding: str) 
 @pytest.mark.parametrize("case", [name for name in SPACES if name != "long season"])
 def test_the_portfolio_lies_in_the_space_and_forecasts(case: str) -> None:
     facts = make_facts(RICH, **SPACES[case])
-    space, study = ForecasterSpace(facts, list(HEADS)), optuna.create_study()
+    space, study = ForecasterSpace(facts), optuna.create_study()
     panel = make_panel(facts, [max(2, min(facts.longest, 60)), 2])
     for point in space.portfolio(10):
         study.enqueue_trial(point)
@@ -63,14 +63,6 @@ def test_the_portfolio_lies_in_the_space_and_forecasts(case: str) -> None:
         model = Forecaster(config, facts).eval()
         windows = panel.gather(torch.tensor([0, 1]), torch.tensor([2, 1]), config.context_length, facts.horizon)
         assert model(windows).unscaled().isfinite().all()
-
-
-def test_a_head_that_is_not_offered_is_never_drawn() -> None:
-    for head in HEADS:
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
-        space = ForecasterSpace(make_facts(), [head])
-        assert {space.suggest(study.ask()).head.head for _ in range(10)} == {head}
-        assert {point["head"] for point in space.portfolio(10)} == {head}
 
 
 MODEL_CHANGES: dict[str, Any] = {
@@ -125,7 +117,7 @@ def test_the_hidden_layer_of_the_direct_head_changes_the_forecast() -> None:
 
 def test_no_field_of_a_model_config_is_left_untested() -> None:
     assert set(ForecasterConfig.model_fields) == set(MODEL_CHANGES)
-    assert set(StackedLSTMConfig.model_fields) == {"core", *CORE_CHANGES}
+    assert set(StackedLSTMConfig.model_fields) == {"core", "bidirectional", *CORE_CHANGES}
     assert set(DirectHeadConfig.model_fields) == {"head", "mlp_size"}
 
 
@@ -148,7 +140,7 @@ def test_weights_come_back_from_safetensors_to_the_last_bit(head: str, tmp_path:
     facts = make_facts(RICH)
     panel, windows = windows_of(facts)
     members = [make_forecaster(facts, head, seed) for seed in range(2)]
-    bundle.write_description(tmp_path, facts, [member.config for member in members])
+    bundle.write_description(tmp_path, "forecast", facts, [member.config for member in members])
     for i, member in enumerate(members):
         bundle.save_weights(member, tmp_path / f"member-{i}.safetensors")
     loaded = bundle.load(tmp_path)
@@ -166,7 +158,7 @@ def test_weights_come_back_from_safetensors_to_the_last_bit(head: str, tmp_path:
 
 def test_a_bundle_of_a_later_format_is_refused(tmp_path: Path) -> None:
     facts = make_facts()
-    bundle.write_description(tmp_path, facts, [])
+    bundle.write_description(tmp_path, "forecast", facts, [])
     path = tmp_path / "model.json"
     path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
     with pytest.raises(ValueError, match=r"\(got 99\): update"):

@@ -15,9 +15,10 @@ from sklearn.metrics import mean_pinball_loss
 from models.cores.stacked_lstm import StackedLSTMConfig
 from models.forecaster import Forecaster, ForecasterConfig, Quantiles
 from models.heads.direct import DirectHeadConfig
+from models.optimisation import make_optimizer
 from models.panel import Panel, Windows
 from models.sampling import WindowSampler
-from models.training import make_optimizer, pinball_loss, train
+from models.training import pinball_loss, train
 from models.training_config import TrainingConfig
 
 LEVELS = torch.tensor([0.1, 0.5, 0.9])

@@ -18,7 +18,7 @@ from models.problem import Forecast
 from tasks import store
 from tasks.evaluate import EvaluateConfig, evaluate_model
 from tasks.fit import FitConfig, fit_model
-from tasks.ingest import IngestConfig, ingest_table
+from tasks.ingest import SeriesData, ingest_table
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import Dataset, Evaluation, Model, ModelVersion, Report, StudyResult, Table
@@ -39,7 +39,7 @@ class Made(BaseModel):
 class Stages:
     """What the stages gave, up to the report."""
 
-    data: IngestConfig
+    data: SeriesData
     table: Table
     dataset: Dataset
     study: StudyResult
@@ -84,8 +84,8 @@ def sales(seed: int = 0) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def config_of(source: Path) -> IngestConfig:
-    return IngestConfig(
+def config_of(source: Path) -> SeriesData:
+    return SeriesData(
         source=str(source),
         item_id=["shop", "ware"],
         timestamp="day",
@@ -109,18 +109,19 @@ def run_stages(directory: Path) -> Stages:
     return Stages(data, table, dataset, study, model, evaluation, report)
 
 
-def untrained(dataset: Dataset, seed: int, noise: float = 0.0, heads: tuple[str, ...] = ("direct",)) -> Model:
+def untrained(dataset: Dataset, seed: int, noise: float = 0.0, head: str = "direct") -> Model:
     """Commit a bundle of one forecaster that has learned nothing, its weights disturbed by ``noise``."""
     facts = ForecastDataset(store.path(dataset)).facts
-    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)).ask()
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
+    study.enqueue_trial({"head": head})
     torch.manual_seed(seed)
-    forecaster = Forecaster(ForecasterSpace(facts, list(heads)).suggest(trial), facts)
+    forecaster = Forecaster(ForecasterSpace(facts).suggest(study.ask()), facts)
     with torch.no_grad():
         for parameter in forecaster.parameters():
             parameter += noise * torch.randn_like(parameter)
 
     def write(out: Path) -> dict[str, Any]:
-        bundle.write_description(out, facts, [forecaster.config])
+        bundle.write_description(out, "forecast", facts, [forecaster.config])
         bundle.save_weights(forecaster, out / "member-0.safetensors")
         return {}
 
@@ -132,9 +133,9 @@ def untrained(dataset: Dataset, seed: int, noise: float = 0.0, heads: tuple[str,
 def register_untrained(name: str, rows: pl.DataFrame, directory: Path, horizon: int, **roles: Any) -> ModelVersion:
     """Prepare ``rows``, evaluate a bundle that has learned nothing on them, and register it."""
     rows.write_parquet(directory / f"{name}.parquet")
-    data = IngestConfig(source=str(directory / f"{name}.parquet"), **roles)
+    data = SeriesData(source=str(directory / f"{name}.parquet"), **roles)
     dataset = prepare_dataset.fn(ingest_table.fn(data), Forecast(horizon=horizon), SplitConfig())
-    model = untrained(dataset, 0, heads=("decoder",))
+    model = untrained(dataset, 0, head="decoder")
     evaluation = evaluate_model.fn(model, dataset, None, EvaluateConfig(baselines=["last_value"]))
 
     def write(out: Path) -> dict[str, Any]:

@@ -1,0 +1,146 @@
+"""Numeric channels of a sequence: standardised, missing values flagged, differences beside them, noise against overfit.
+
+Shapes: B items, T steps, C channels of the data, M channels that have missing values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from models.inputs.contract import FittedInput, InputModule, InputPoint, inside
+from models.suggest import Suggest
+
+VIEW = "channels"
+
+
+class NumericFacts(FittedInput):
+    """Names, mean and standard deviation of each channel over the training steps, and which channels have gaps."""
+
+    kind: Literal["numeric"] = "numeric"
+    columns: list[str]
+    means: list[float]
+    stds: list[float]
+    gaps: list[bool]
+
+    @property
+    def views(self) -> list[str]:
+        return [VIEW]
+
+    def layout(self, view: str) -> tuple[np.dtype, tuple[int, ...]]:
+        return np.dtype(np.float32), (len(self.columns),)
+
+    def encode(self, view: str, raw: np.ndarray) -> np.ndarray:
+        """Standardise ``raw`` float64 ``[T, C]``; NaN stays NaN. An item without steps becomes one missing step.
+
+        Raises:
+            ValueError: the item has another number of channels.
+        """
+        if raw.ndim != 2 or raw.shape[1] != len(self.columns):
+            raise ValueError(
+                f"an item must be steps x {len(self.columns)} channels (got shape {raw.shape}): give the columns "
+                f"{', '.join(self.columns[:5])}"
+            )
+        if not len(raw):
+            return np.full((1, len(self.columns)), np.nan, dtype=np.float32)
+        return ((raw - np.array(self.means)) / np.array(self.stds)).astype(np.float32)
+
+
+def fit_numeric(columns: list[str], items: Iterable[np.ndarray]) -> NumericFacts:
+    """Fit mean and standard deviation in one pass, missing values ignored.
+
+    Args:
+        columns: names of the channels.
+        items: float64 ``[T, C]`` each, NaN where a value is missing.
+    """
+    count, mean, squares = (np.zeros(len(columns)) for _ in range(3))
+    gaps = np.zeros(len(columns), dtype=bool)
+    for item in items:
+        seen = ~np.isnan(item)
+        gaps |= ~seen.all(axis=0)
+        n = seen.sum(axis=0)
+        item_mean = np.where(seen, item, 0.0).sum(axis=0) / np.maximum(n, 1)
+        item_squares = np.where(seen, (item - item_mean) ** 2, 0.0).sum(axis=0)
+        # Chan, Golub & LeVeque 1979: two groups' moments merged without the loss of digits of a sum of squares.
+        total, shift = np.maximum(count + n, 1), item_mean - mean
+        squares += item_squares + shift**2 * count * n / total
+        mean += shift * n / total
+        count += n
+    std = np.sqrt(squares / np.maximum(count, 1))
+    constant = std <= 1e-12 * np.abs(mean)
+    return NumericFacts(
+        columns=list(columns),
+        means=mean.tolist(),
+        stds=np.where(constant, 1.0, std).tolist(),
+        gaps=gaps.tolist(),
+    )
+
+
+class NumericInputConfig(InputPoint):
+    """One point: what is derived from the channels, and what disturbs them in training."""
+
+    input: Literal["numeric"] = "numeric"
+    view: Literal["channels"] = "channels"
+    deltas: bool = Field(False, description="differences to the step before, beside the values")
+    noise: float = Field(0.0, ge=0, description="standard deviation of Gaussian noise, in standardised units")
+    step_dropout: float = Field(0.0, ge=0, lt=1, description="share of steps whose values are blanked")
+    channel_dropout: float = Field(0.0, ge=0, lt=1, description="share of channels blanked for a whole item")
+
+    @classmethod
+    def suggest(cls, trial: Suggest, facts: NumericFacts) -> NumericInputConfig:
+        """Draw a point; channels are only dropped where others remain."""
+        return cls(
+            deltas=trial.suggest_categorical("deltas", [False, True]),
+            noise=trial.suggest_categorical("noise", [0.0, 0.05, 0.1, 0.2, 0.4]),
+            step_dropout=trial.suggest_categorical("step_dropout", [0.0, 0.1, 0.2]),
+            channel_dropout=trial.suggest_categorical("channel_dropout", [0.0, 0.1, 0.2])
+            if len(facts.columns) > 2
+            else 0.0,
+        )
+
+    @classmethod
+    def portfolio(cls, facts: NumericFacts) -> list[dict[str, Any]]:
+        start: dict[str, Any] = {"deltas": False, "noise": 0.1, "step_dropout": 0.0}
+        if len(facts.columns) > 2:
+            start["channel_dropout"] = 0.0
+        return [start, start | {"noise": 0.0}, start | {"deltas": True}, start | {"noise": 0.2, "step_dropout": 0.1}]
+
+    def build(self, facts: NumericFacts) -> ChannelsInput:
+        return ChannelsInput(self, facts)
+
+
+class ChannelsInput(InputModule):
+    """``[values, flags of missing ones, differences]``; a blanked value is the mean, 0."""
+
+    def __init__(self, config: NumericInputConfig, facts: NumericFacts) -> None:
+        super().__init__()
+        self.config = config
+        self.gaps = [i for i, gap in enumerate(facts.gaps) if gap]
+        channels = len(facts.columns)
+        self.output_size = channels * (2 if config.deltas else 1) + len(self.gaps)
+
+    def forward(self, values_BTX: torch.Tensor, lengths_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Read ``values_BTX`` float32 ``[B, T, C]``, NaN where a value is missing."""
+        parts = [values_BTX.isnan()[..., self.gaps].to(values_BTX.dtype)] if self.gaps else []
+        x_BTC = values_BTX.nan_to_num()
+        if self.training:
+            x_BTC = self._disturb(x_BTC)
+        parts.insert(0, x_BTC)
+        if self.config.deltas:
+            parts.append(torch.diff(x_BTC, dim=1, prepend=x_BTC[:, :1]))
+        real_BT1 = inside(lengths_B, x_BTC.shape[1])[..., None]
+        return torch.cat(parts, dim=-1) * real_BT1, lengths_B
+
+    def _disturb(self, x_BTC: torch.Tensor) -> torch.Tensor:
+        config = self.config
+        if config.noise:
+            x_BTC = x_BTC + config.noise * torch.randn_like(x_BTC)
+        if config.step_dropout:
+            x_BTC = x_BTC * (torch.rand_like(x_BTC[..., :1]) >= config.step_dropout)
+        if config.channel_dropout:
+            x_BTC = x_BTC * (torch.rand_like(x_BTC[:, :1]) >= config.channel_dropout)
+        return x_BTC

@@ -1,0 +1,54 @@
+"""The Lightning layer over any model: optimiser, schedule and the order of batches; what is learned is a subclass's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from models.optimisation import Schedule, folded, make_optimizer
+
+
+class Steps(IterableDataset):
+    """The batches of a training from the step that it has reached: resumed, it repeats and leaves out nothing."""
+
+    def __init__(self, module: LightningTraining) -> None:
+        self.module = module
+
+    def __iter__(self) -> Iterator[Any]:
+        trainer = self.module.trainer
+        for step in range(trainer.global_step, self.module.config.steps):
+            yield self.module.batch(step, trainer.global_rank, trainer.world_size)
+
+
+class LightningTraining(lightning.LightningModule):
+    """Trains ``model`` as ``config`` says."""
+
+    def __init__(self, model: nn.Module, config: Schedule) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def batch(self, step: int, rank: int, world: int) -> Any:
+        """Return one step's batch, or the share of it that ``rank`` reads; it has a method ``to(device)``."""
+        raise NotImplementedError
+
+    def losses(self, batch: Any) -> Iterable[torch.Tensor]:
+        """Yield what is to be back-propagated for ``batch``: the gradient is the sum of theirs."""
+        raise NotImplementedError
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(Steps(self), batch_size=None)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch.to(device)
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        return folded(self.losses(batch), self.model)
+
+    def configure_optimizers(self) -> Any:
+        optimizer, schedule = make_optimizer(self.model, self.config)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

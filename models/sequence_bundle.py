@@ -1,0 +1,90 @@
+"""Models of whole sequences that predict together, as their objective combines them.
+
+Shapes: N items, T steps, X what a step of a view holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.batching import in_order
+from models.objectives.registry import combine
+from models.ragged import Ragged
+from models.sequence_model import SequenceFacts, SequenceModel, SequenceModelConfig
+from models.sequence_stream import Stream
+from models.sequences import SequenceArrays
+
+BUDGET = 16_384
+"""Padded steps that are read at a time."""
+
+
+def assemble(kind: str, facts: dict[str, Any], configs: list[dict[str, Any]]) -> SequenceBundle:
+    """Build the members that ``model.json`` describes, their weights at random."""
+    parsed = SequenceFacts.model_validate(facts)
+    members = [SequenceModel(SequenceModelConfig.model_validate(config), parsed) for config in configs]
+    return SequenceBundle(parsed, members)
+
+
+class SequenceBundle:
+    """Members of one data set; they may read different views of it."""
+
+    def __init__(self, facts: SequenceFacts, members: list[SequenceModel]) -> None:
+        self.facts, self.members = facts, members
+
+    @property
+    def kind(self) -> str:
+        return self.facts.kind
+
+    @property
+    def views(self) -> list[str]:
+        """The views that the members read."""
+        return sorted({member.config.input.view for member in self.members})
+
+    def predict(self, arrays: SequenceArrays, budget: int = BUDGET) -> list[Any]:
+        """Predict every item of ``arrays``.
+
+        Args:
+            arrays: items in at least the views that the members read; targets are not looked at.
+            budget: padded steps at a time: the bound on memory.
+
+        Returns:
+            What the objective's ``combine`` makes of the members' outputs, in the order of the items.
+        """
+        if not len(arrays):
+            return []
+        return combine(self.facts.target, [self._outputs(member, arrays, budget) for member in self.members])
+
+    def encode(self, raws: Sequence[Any]) -> dict[str, Ragged]:
+        """Turn raw items, at least one, into the views that the members read."""
+        return {view: Ragged.of([self.facts.input.encode(view, raw) for raw in raws]) for view in self.views}
+
+    def predict_raw(self, raws: Sequence[Any]) -> list[Any]:
+        """Predict raw items: what the input's facts encode."""
+        return self.predict(SequenceArrays(self.encode(raws), None)) if len(raws) else []
+
+    def stream(self) -> Stream:
+        """Begin a sequence that is read as it comes.
+
+        Raises:
+            ValueError: there are several members, or the one cannot be streamed: see ``Stream``.
+        """
+        if len(self.members) != 1:
+            raise ValueError(f"a streaming bundle must have one member (got {len(self.members)}): fit with members: 1")
+        return Stream(self.members[0])
+
+    @torch.inference_mode()
+    def _outputs(self, member: SequenceModel, arrays: SequenceArrays, budget: int) -> list[np.ndarray]:
+        """Return one member's outputs, item by item."""
+        member.eval()
+        device, view = next(member.parameters()).device, member.config.input.view
+        outputs: list[Any] = [None] * len(arrays)
+        for items_B in in_order(arrays.lengths(view), budget):
+            batch = arrays.batch(items_B, view, None).to(device)
+            scores, lengths_B = member.predict(batch.values, batch.lengths_B)
+            for item, output in zip(items_B, member.head.outputs(scores, lengths_B), strict=True):
+                outputs[item] = output
+        return outputs

@@ -1,0 +1,157 @@
+"""How a model of whole sequences is trained: one point, the loss of a batch, and the bare loop that trials run.
+
+Sequences longer than a chunk are learned by truncated back-propagation through time: the state is carried from chunk to
+chunk, its gradient is not (Williams & Peng 1990), so that memory does not grow with length.
+
+Shapes: B items, T steps, R core output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch.utils.checkpoint import checkpoint
+
+from models.batching import TokenBatches
+from models.cores.stacked_lstm import State
+from models.objectives.registry import OBJECTIVES
+from models.objectives.tag import UNLABELLED, TagHead
+from models.optimisation import optimise
+from models.sequence_model import SequenceFacts, SequenceModel
+from models.sequences import Batch, SequenceArrays
+from models.suggest import Suggest
+
+REPLICATION = 0.5
+"""Weight of the label at all chunk ends but the last, together (Lipton et al. 2016: target replication)."""
+
+
+class SequenceTrainingConfig(BaseModel):
+    """How a model is trained; ``steps`` is part of it since the learning rate falls to zero over them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(ge=1)
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    batch_size: int = Field(32, ge=1, description="items of average length; see models.batching")
+    grad_clip: float = Field(1.0, gt=0)
+
+    @classmethod
+    def suggest(cls, trial: Suggest, max_steps: int, facts: SequenceFacts) -> SequenceTrainingConfig:
+        return cls(
+            steps=trial.suggest_categorical("steps", sorted({max(1, max_steps // part) for part in (1, 2, 4)})),
+            learning_rate=trial.suggest_float("learning_rate", 1e-3, 1e-2, log=True),
+            weight_decay=trial.suggest_float("weight_decay", 1e-4, 1e-1, log=True),
+            batch_size=trial.suggest_categorical("batch_size", [16, 32, 64, 128]),
+        )
+
+
+def losses(model: SequenceModel, batch: Batch) -> Iterator[torch.Tensor]:
+    """Yield what is to be back-propagated for ``batch``, one after the other: the gradient is the sum of theirs.
+
+    That is one loss; or, where sequences are read in chunks, one a chunk, unless the head needs all scores at once.
+    Take the gradient of each before the next is asked for: then there is never more than a chunk in memory.
+    """
+    if not model.chunked(batch.values):
+        scores, lengths_B = model(batch.values, batch.lengths_B)
+        yield model.head.loss(scores, lengths_B, batch.target, batch.target_lengths_B)
+    elif OBJECTIVES[model.facts.kind].pooled:
+        yield from _replicated(model, batch)
+    elif isinstance(model.head, TagHead) and model.head.crf is None:
+        yield from _stepwise(model, batch)
+    else:
+        yield _recomputed(model, batch)
+
+
+def _replicated(model: SequenceModel, batch: Batch) -> Iterator[torch.Tensor]:
+    """Yield a loss for each chunk: the label, predicted at its end from everything so far."""
+    chunks_B = -(-batch.lengths_B // model.chunk_length)
+    state, carried = None, None
+    for number, start in enumerate(model.chunk_starts(batch.values), start=1):
+        h_BTR, lengths_B, state = model.read_chunk(batch.values, batch.lengths_B, start, state)
+        scores, carried = model.pool_chunk(h_BTR, lengths_B, carried)
+        loss = torch.zeros((), device=scores.device)
+        for chunks in chunks_B.unique().tolist():
+            if chunks >= number:
+                rows_B = chunks_B == chunks
+                picked = scores[rows_B], lengths_B[rows_B], batch.target[rows_B], batch.target_lengths_B[rows_B]
+                loss = loss + rows_B.float().mean() * _weight(number, chunks) * model.head.loss(*picked)
+        yield loss
+        state, carried = _detached(state), tuple(tensor.detach() for tensor in carried)
+
+
+def _weight(number: int, chunks: int) -> float:
+    """Return how much the prediction after chunk ``number`` of ``chunks`` counts; those of an item sum to 1."""
+    if chunks == 1:
+        return 1.0
+    return 1 - REPLICATION if number == chunks else REPLICATION / (chunks - 1)
+
+
+def _stepwise(model: SequenceModel, batch: Batch) -> Iterator[torch.Tensor]:
+    """Yield a loss for each chunk where every step has a loss of its own; their sum is that of the whole."""
+    inside_BT = torch.arange(batch.target.shape[1], device=batch.target.device) < batch.lengths_B[:, None]
+    labelled_BT = inside_BT & (batch.target != UNLABELLED)
+    total, state = labelled_BT.sum().clamp(min=1), None
+    for start in model.chunk_starts(batch.values):
+        own = slice(start, start + model.chunk_length)
+        h_BTR, lengths_B, state = model.read_chunk(batch.values, batch.lengths_B, start, state)
+        loss = model.head.loss(model.head(h_BTR, lengths_B), lengths_B, batch.target[:, own], lengths_B)
+        yield loss * labelled_BT[:, own].sum() / total
+        state = _detached(state)
+
+
+def _recomputed(model: SequenceModel, batch: Batch) -> torch.Tensor:
+    """Return the loss of heads that score every step and need all scores at once (CRF, CTC).
+
+    A chunk keeps its scores alone; the rest is computed again when its gradient is wanted (Chen et al. 2016).
+    """
+    scores, state = [], None
+    steps_B = torch.zeros_like(batch.lengths_B)
+
+    def score(start: int, state: State | None) -> tuple[torch.Tensor, torch.Tensor, State]:
+        h_BTR, lengths_B, state = model.read_chunk(batch.values, batch.lengths_B, start, state)
+        return model.head(h_BTR, lengths_B), lengths_B, state
+
+    for start in model.chunk_starts(batch.values):
+        of_chunk, lengths_B, state = checkpoint(score, start, state, use_reentrant=False)
+        scores.append(of_chunk)
+        steps_B = steps_B + lengths_B
+        state = _detached(state)
+    return model.head.loss(torch.cat(scores, dim=1), steps_B, batch.target, batch.target_lengths_B)
+
+
+def _detached(state: State) -> State:
+    return [(h_BR.detach(), c_BH.detach()) for h_BR, c_BH in state]
+
+
+def gather(
+    model: SequenceModel, arrays: SequenceArrays, batches: TokenBatches, step: int, rank: int = 0, world: int = 1
+) -> Batch:
+    """Return the batch of one step: a function of the batches' seed, the step and the rank."""
+    rng = np.random.default_rng((batches.seed, step, rank)) if model.config.uses_variants else None
+    return arrays.batch(batches.batch(step, rank, world), model.config.input.view, rng)
+
+
+def seed_step(seed: int, step: int, rank: int = 0) -> None:
+    """Make what a step disturbs and drops a function of these alone, so that a resumed training goes on as it would."""
+    torch.manual_seed(int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0]))
+
+
+def train(
+    model: SequenceModel,
+    arrays: SequenceArrays,
+    batches: TokenBatches,
+    config: SequenceTrainingConfig,
+    device: torch.device,
+) -> Iterator[tuple[int, float]]:
+    """Train ``model`` in place, yielding the number of finished steps and the loss after each."""
+
+    def losses_of(step: int) -> Iterator[torch.Tensor]:
+        batch = gather(model, arrays, batches, step).to(device)
+        seed_step(batches.seed, step)
+        return losses(model, batch)
+
+    yield from optimise(model, config, losses_of)
