@@ -22,8 +22,9 @@ def plan(env: Environment, parameters: dict[str, Any]) -> list[str]:
         InputError: the data break their contract, are too short for the split, or the name is no model's name.
     """
     from tasks.evaluate import EvaluateConfig
-    from tasks.experiment import model_name
+    from tasks.experiment import check_sections, model_name
     from tasks.fit import FitConfig
+    from tasks.kinds.registry import kind
     from tasks.prepare import SplitConfig
     from tasks.search import SearchConfig
 
@@ -31,31 +32,52 @@ def plan(env: Environment, parameters: dict[str, Any]) -> list[str]:
     split: SplitConfig = parameters.get("split", SplitConfig())
     search: SearchConfig = parameters.get("search", SearchConfig())
     fit: FitConfig = parameters.get("fit", FitConfig())
-    baselines = parameters.get("evaluate", EvaluateConfig()).baselines
+    evaluate: EvaluateConfig = parameters.get("evaluate", EvaluateConfig())
     name = model_name(parameters.get("name"), problem, data)
+    check_sections(data, problem, search, evaluate)
     with _thrown_away(env):
-        table, dataset, facts = _read(data, problem, split)
+        table, dataset, read, prepared = _read(data, problem, split)
     stored = _stored(env, table, dataset, search, fit)
+    beside = evaluate.baselines or list(kind(problem.kind).BASELINES)
     return [
-        f"{name}: {problem.kind}, horizon {problem.horizon}, {len(problem.quantiles)} quantiles",
-        f"data      {table.items} series, {table.rows} steps of {facts['frequency']}, {facts['observed']} observed",
-        *(_finding(finding) for finding in facts["findings"]),
-        f"split     {split.validation_windows} validation and {split.test_windows} sealed test windows of each series",
+        f"{name}: {problem.kind}" + "".join(f", {key} {value}" for key, value in _told(problem)),
+        f"data      {_described(table, read)}",
+        *(_finding(finding) for finding in [*read["findings"], *prepared.get("findings", [])]),
+        f"split     {_split(split, prepared)}",
         f"search    at most {search.time_budget} and {search.max_trials} trials, {env.workers} workers",
         f"fit       {fit.members} members, {env.devices} processes",
-        f"evaluate  beside {', '.join(baselines)}",
+        f"evaluate  beside {', '.join(beside) or 'the champion alone'}",
         f"register  {name} as challenger; champion if no baseline and no champion is better",
         "stored    " + (", ".join(stored) or "nothing yet: every stage would run"),
     ]
 
 
-def _read(data: Any, problem: Any, split: Any) -> tuple[Table, Dataset, dict[str, Any]]:
+def _told(problem: Any) -> list[tuple[str, Any]]:
+    """Return the settings of ``problem`` that fit on a line."""
+    settings = problem.model_dump(exclude={"kind"}, exclude_none=True)
+    return [(key.replace("_", " "), value) for key, value in settings.items() if not isinstance(value, list)]
+
+
+def _described(table: Table, read: dict[str, Any]) -> str:
+    if "frequency" in read:
+        return f"{table.items} series, {table.rows} steps of {read['frequency']}, {read['observed']} observed"
+    return f"{table.items} sequences of {read['input']}"
+
+
+def _split(split: Any, prepared: dict[str, Any]) -> str:
+    if sizes := prepared.get("sizes"):
+        return f"{sizes['train']} training, {sizes['validation']} validation and {sizes['test']} sealed test items"
+    return f"{split.validation_windows} validation and {split.test_windows} sealed test windows of each series"
+
+
+def _read(data: Any, problem: Any, split: Any) -> tuple[Table, Dataset, dict[str, Any], dict[str, Any]]:
     from tasks.ingest import ingest_table
     from tasks.prepare import prepare_dataset
 
     table = ingest_table.fn(data)
     facts = json.loads((store.path(table) / "table.json").read_text())
-    return table, prepare_dataset.fn(table, problem, split), facts
+    dataset = prepare_dataset.fn(table, problem, split)
+    return table, dataset, facts, json.loads((store.path(dataset) / "dataset.json").read_text())
 
 
 def _finding(finding: dict[str, Any]) -> str:

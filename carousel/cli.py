@@ -197,6 +197,9 @@ def _run_flow(name: str, parameters: dict[str, Any]) -> Any:
 
 def _print_leaderboard(model: str | None) -> None:
     from carousel.console import print_table
-    from tasks.leaderboard import leaderboard as rows
+    from tasks.leaderboard import leaderboard as tables
 
-    print_table(rows(model))
+    for place, rows in enumerate(tables(model)):
+        if place:
+            print()
+        print_table(rows)

@@ -27,8 +27,15 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         ExceptionGroup: of one InputError for each key that is wrong.
     """
     from flows.pipeline import pipeline
+    from tasks.evaluate import EvaluateConfig
+    from tasks.experiment import check_sections
+    from tasks.search import SearchConfig
 
-    return validate(override(read(path), overrides), pipeline.fn)
+    found = validate(override(read(path), overrides), pipeline.fn)
+    check_sections(
+        found["data"], found["problem"], found.get("search", SearchConfig()), found.get("evaluate", EvaluateConfig())
+    )
+    return found
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -114,6 +121,8 @@ def _breach(key: str, owner: type[BaseModel], detail: Mapping[str, Any]) -> Inpu
         return InputError(
             f"{key}: no such parameter", shortened([repr(name)]), f"{remedy} Known here: {', '.join(known)}"
         )
+    if detail["type"].startswith("union_tag"):
+        return _untold(key, field.annotation if field else None, detail)
     purpose = field.description if field and field.description else (field.title or "" if field else "")
     if detail["type"] == "missing":
         return InputError(
@@ -121,6 +130,15 @@ def _breach(key: str, owner: type[BaseModel], detail: Mapping[str, Any]) -> Inpu
         )
     rule = re.sub(r"^Value error, |^\w+ should", lambda found: "must" if "should" in found[0] else "", detail["msg"])
     return InputError(f"{key}: {rule}", _shown(detail["input"]), _remedy(detail, purpose))
+
+
+def _untold(key: str, forms: Any, detail: Mapping[str, Any]) -> InputError:
+    """Return the breach of a section that must say which form it has, and does not."""
+    kinds = [str(form.model_fields["kind"].default) for form in _members(forms) if "kind" in form.model_fields]
+    said = (detail.get("ctx") or {}).get("tag")
+    near = difflib.get_close_matches(str(said), kinds, n=1)
+    remedy = f"did you mean {near[0]}?" if near else f"add the key {key}.kind with one of them"
+    return InputError(f"{key}.kind: must be one of {', '.join(kinds)}", repr(said) if said else "nothing", remedy)
 
 
 def _remedy(detail: Mapping[str, Any], purpose: str) -> str:

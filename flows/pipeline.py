@@ -3,9 +3,9 @@
 from prefect import flow
 
 from tasks.evaluate import EvaluateConfig, evaluate_model
-from tasks.experiment import described, model_name
+from tasks.experiment import check_sections, described, model_name
 from tasks.fit import FitConfig, fit_model
-from tasks.ingest import IngestConfig, ingest_table
+from tasks.ingest import Data, ingest_table
 from tasks.kinds.registry import Problem
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import ModelVersion
@@ -16,7 +16,7 @@ from tasks.search import SearchConfig, search_models
 
 @flow(name="pipeline")
 def pipeline(
-    data: IngestConfig,
+    data: Data,
     problem: Problem,
     name: str | None = None,
     split: SplitConfig = SplitConfig(),
@@ -39,6 +39,7 @@ def pipeline(
     """
     name = model_name(name, problem, data)
     experiment = described(locals())
+    check_sections(data, problem, search, evaluate)
     table = ingest_table(data)
     dataset = prepare_dataset(table, problem, split)
     study = search_models(dataset, search)

@@ -2,7 +2,8 @@
 
 from prefect import flow
 
-from tasks.ingest import IngestConfig, Query, ingest_table
+from tasks.experiment import new_data
+from tasks.ingest import Query, ingest_table
 from tasks.predict import predict_table
 from tasks.references import Predictions
 from tasks.registry import load_experiment, resolve
@@ -16,5 +17,5 @@ def predict(model: str, source: str | Query) -> Predictions:
         model: NAME (its champion), NAME@alias or NAME/version.
         source: the new data: file, glob, folder, URL or query with the columns that the model was trained on.
     """
-    data = IngestConfig(**{**load_experiment(model)["data"], "source": source})
+    data = new_data(load_experiment(model), source)
     return predict_table(resolve(model), ingest_table(data))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import difflib
+from typing import Any
 
 from prefect import task
 from pydantic import Field
@@ -10,39 +11,61 @@ from pydantic import Field
 from tasks import store
 from tasks.config import Config
 from tasks.environment import environment
+from tasks.errors import InputError, shortened
 from tasks.kinds.registry import kind
 from tasks.references import Dataset, Evaluation, Model, ModelVersion
 
-VERSION = 1
-
-Baseline = Literal["last_value", "seasonal_naive", "auto_ets", "linear"]
+VERSION = 2
 
 
 class EvaluateConfig(Config):
     """What the model is measured against."""
 
-    baselines: list[Baseline] = Field(
-        ["last_value", "seasonal_naive", "auto_ets", "linear"], title="Baselines", min_length=1
+    baselines: list[str] | None = Field(
+        None,
+        title="Baselines",
+        description="Some of those that the problem kind has; none: all of them.",
+        min_length=1,
     )
 
 
 @task(name="evaluate", task_run_name="evaluate {dataset.items} items")
 def evaluate_model(model: Model, dataset: Dataset, rival: ModelVersion | None, evaluate: EvaluateConfig) -> Evaluation:
-    """Measure ``model`` on the sealed windows beside the baselines and the champion ``rival``.
+    """Measure ``model`` on the sealed part beside the baselines and the champion ``rival``.
 
-    A champion that cannot forecast these windows is named as not comparable, with the reason, and is not beaten.
+    A champion that cannot predict this sealed part is named as not comparable, with the reason, and is not beaten.
+
+    Raises:
+        InputError: a baseline is named that the problem kind does not have.
     """
     found, data = store.path(model), store.path(dataset)
+    baselines = check_baselines(dataset.kind, evaluate.baselines)
     inputs = (model.fingerprint, dataset.fingerprint, *([rival.fingerprint] if rival else []))
-    key = store.Key("evaluate", VERSION, evaluate, inputs)
+    # All of them, named or not, is one and the same evaluation.
+    key = store.Key("evaluate", VERSION, evaluate.model_copy(update={"baselines": baselines}), inputs)
 
     def compute(out: Any) -> dict[str, Any]:
         champion, note = _champion(rival)
-        return kind(dataset.kind).evaluate(
-            data, found, champion, note, list(evaluate.baselines), environment().workers, out
-        )
+        return kind(dataset.kind).evaluate(data, found, champion, note, baselines, environment().workers, out)
 
     return Evaluation(key.uri, key.fingerprint, **store.commit(key, compute))
+
+
+def check_baselines(problem: str, baselines: list[str] | None) -> list[str]:
+    """Return the baselines that a model of the kind ``problem`` is measured against.
+
+    Raises:
+        InputError: one is named that the kind does not have.
+    """
+    known = list(kind(problem).BASELINES)
+    wrong = [name for name in baselines or [] if name not in known]
+    if not wrong:
+        return known if baselines is None else list(dict.fromkeys(baselines))
+    close = [near for name in wrong for near in difflib.get_close_matches(name, known, 1)]
+    meant = f"did you mean {', '.join(close)}? " if close else ""
+    choice = f"choose of {', '.join(known)}" if known else f"leave it out, {problem} needs no baseline"
+    rule = f"evaluate.baselines must be baselines of the kind {problem}"
+    raise InputError(rule, shortened(map(repr, wrong)), meant + choice)
 
 
 def _champion(rival: ModelVersion | None) -> tuple[tuple[str, Any] | None, str | None]:

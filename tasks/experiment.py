@@ -1,12 +1,16 @@
-"""An experiment as JSON: the flow's parameters, kept beside the model so that it can be trained again."""
+"""An experiment as a whole: whether its sections fit each other, and as JSON to be kept beside the model."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from tasks.errors import InputError
+from tasks.ingest import Data
+from tasks.kinds.registry import kind
 
 
 def model_name(name: str | None, problem: BaseModel, data: Any) -> str:
@@ -15,7 +19,7 @@ def model_name(name: str | None, problem: BaseModel, data: Any) -> str:
     Raises:
         InputError: MLflow refuses the name.
     """
-    chosen = name if name is not None else f"{problem.kind}-{data.target[0]}"  # type: ignore[attr-defined]
+    chosen = name if name is not None else f"{problem.kind}-{(data.target or ['unknown'])[0]}"  # type: ignore[attr-defined]
     if not chosen.strip() or set(chosen) & set("/:@'\"%"):
         raise InputError("name must be text without / : @ % and quotes", repr(chosen), "choose another name")
     return chosen
@@ -24,3 +28,52 @@ def model_name(name: str | None, problem: BaseModel, data: Any) -> str:
 def described(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters of a flow as JSON values."""
     return {key: v.model_dump(mode="json") if isinstance(v, BaseModel) else v for key, v in parameters.items()}
+
+
+def check_sections(data: Any, problem: Any, search: Any, evaluate: Any) -> None:
+    """Check what one section asks of another, before anything is read or computed.
+
+    Raises:
+        ExceptionGroup: of one InputError for each disagreement.
+    """
+    if found := list(_disagreements(data, problem, search, evaluate)):
+        raise ExceptionGroup("the experiment's sections must fit each other", found)
+
+
+def _disagreements(data: Any, problem: Any, search: Any, evaluate: Any) -> Iterator[InputError]:
+    asked = kind(problem.kind)
+    form = "sequences" if hasattr(data, "input") else "series"
+    if form != asked.DATA:
+        remedy = {
+            "sequences": "say what the sequences are made of, such as data.input: {kind: text, column: question}",
+            "series": "take data.input out and name data.timestamp",
+        }[asked.DATA]
+        yield InputError(f"problem {problem.kind} learns from {asked.DATA}", f"data that describes {form}", remedy)
+    elif form == "sequences" and data.input.kind not in asked.INPUTS:
+        yield InputError(
+            f"problem {problem.kind} reads {' or '.join(asked.INPUTS)}",
+            f"data.input.kind: {data.input.kind}",
+            "choose another input or another problem",
+        )
+    if not data.target:
+        yield InputError("data.target must be given", "none", "name the column that is to be predicted")
+    if search.metric is not None:
+        yield from _unknown("search.metric", [search.metric], asked.SEARCH_METRICS)
+    yield from _unknown("evaluate.baselines", evaluate.baselines or [], asked.BASELINES)
+
+
+def _unknown(key: str, values: Sequence[str], known: Sequence[str]) -> Iterator[InputError]:
+    for value in values:
+        if value not in known:
+            near = difflib.get_close_matches(value, known, n=1)
+            listed = ", ".join(known) or "none: leave it out"
+            hint = f"did you mean {near[0]}? " if near else ""
+            yield InputError(f"{key}: must be one that this problem has", repr(value), f"{hint}Known here: {listed}")
+
+
+def new_data(experiment: dict[str, Any], source: Any) -> Any:
+    """Return the section ``data`` of ``experiment`` for another source, in which the target may be absent."""
+    section = {**experiment["data"], "source": source}
+    if "input" in section:
+        section["target"] = []
+    return TypeAdapter(Data).validate_python(section)

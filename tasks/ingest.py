@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from filelock import FileLock
 from prefect import task
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from tasks import store
 from tasks.config import Columns, Config
 from tasks.environment import environment
 from tasks.errors import InputError
+from tasks.inputs.registry import Input
 from tasks.references import Table
 from tasks.store import Key
 
@@ -45,8 +46,8 @@ class Query(Config):
     )
 
 
-class IngestConfig(Config):
-    """The source and the role of each of its columns."""
+class SeriesData(Config):
+    """Many series of one table, a row for each step: the source and the role of each of its columns."""
 
     source: str | Query = Field(
         title="Source",
@@ -85,24 +86,72 @@ class IngestConfig(Config):
     null_values: list[str] = Field(DEFAULT_NULLS, title="Text that means missing")
 
 
+class SequenceData(Config):
+    """Sequences with a target each: the source, what a sequence consists of, and what is to be predicted of it."""
+
+    source: str | Query = Field(
+        title="Source",
+        description="A CSV or parquet file, a glob, a folder, an fsspec URL or a SQL query, or audio files themselves.",
+    )
+    input: Input = Field(title="Input")
+    target: Annotated[Columns | None, BeforeValidator(lambda given: given or None)] = Field(
+        None,
+        title="Target column",
+        description="Several: a label each, 1 where it holds. None: nothing is known of the items but their input.",
+    )
+    item_id: Columns = Field(
+        [], title="Item columns", description="What tells one sequence from another; none: every row is one."
+    )
+    unusable: Literal["error", "drop"] = Field(
+        "error",
+        title="Items that nothing can be learned from",
+        description="Empty, silent, unreadable or without a target. drop: they are left out, and the report says so.",
+    )
+    null_values: list[str] = Field(
+        DEFAULT_NULLS, title="Text that means missing", description="In ids, targets and numbers; never in a text."
+    )
+
+
+def _form(data: Any) -> str:
+    """Return the form of data that is meant: sequences say what their input is."""
+    named = "input" in data if isinstance(data, dict) else hasattr(data, "input")
+    return "SequenceData" if named else "SeriesData"
+
+
+Data = Annotated[
+    Annotated[SeriesData, Tag("SeriesData")] | Annotated[SequenceData, Tag("SequenceData")], Discriminator(_form)
+]
+"""What a flow's ``data`` may be."""
+
+
 @task(name="ingest")
-def ingest_table(data: IngestConfig) -> Table:
+def ingest_table(data: Data) -> Table:
     """Read the source, check the data contract, and write canonical parquet.
 
     Raises:
         InputError: the source cannot be read, or breaks the contract; it lists all errors found.
     """
     from tasks.data.roles import used_columns
+    from tasks.data.sequences import open_sequences, write_sequences
     from tasks.data.sources import open_source
 
     with _work(data) as work:
-        source = open_source(data.source, used_columns(data), work)
+        if isinstance(data, SequenceData):
+            source = open_sequences(data, work)
+        else:
+            source = open_source(data.source, used_columns(data), work)
+
+        def write(out: Path) -> dict[str, Any]:
+            if isinstance(data, SequenceData):
+                return write_sequences(source, data, work, out)
+            return write_table(source, data, work, out)
+
         key = Key("ingest", VERSION, data, (source.fingerprint,))
-        facts = store.commit(key, lambda out: write_table(source, data, work, out))
+        facts = store.commit(key, write)
     return Table(key.uri, key.fingerprint, rows=facts["rows"], items=facts["items"])
 
 
-def write_table(source: Source, config: IngestConfig, work: Path, out: Path) -> dict[str, Any]:
+def write_table(source: Source, config: SeriesData, work: Path, out: Path) -> dict[str, Any]:
     """Write ``part-00000.parquet``, ..., ``items.parquet`` and ``table.json`` and return the facts.
 
     The parts hold whole items, sorted by ``item_id`` and ``timestamp``, on a regular grid. A target or covariate is
@@ -130,7 +179,7 @@ def write_table(source: Source, config: IngestConfig, work: Path, out: Path) -> 
     return _describe(parts, out, config, ledger)
 
 
-def _describe(parts: Any, out: Path, config: IngestConfig, ledger: Ledger) -> dict[str, Any]:
+def _describe(parts: Any, out: Path, config: SeriesData, ledger: Ledger) -> dict[str, Any]:
     layout = parts.layout
     facts = {"rows": parts.rows, "items": parts.items, "observed": parts.observed}
     roles = ("target", "past_covariates", "known_covariates", "static_covariates")
@@ -147,7 +196,7 @@ def _describe(parts: Any, out: Path, config: IngestConfig, ledger: Ledger) -> di
 
 
 @contextmanager
-def _work(config: IngestConfig) -> Iterator[Path]:
+def _work(config: SeriesData | SequenceData) -> Iterator[Path]:
     """Give an empty directory for copies of the source; a killed run leaves one, which the next run of it empties."""
     source = config.source if isinstance(config.source, str) else config.source.model_dump_json()
     place = environment().work / f"source-{hashlib.sha256(source.encode()).hexdigest()[:16]}"

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from typing import TYPE_CHECKING, Any
 
 from tasks import registry
 from tasks.errors import InputError
+from tasks.kinds.metric import Metric, parse
 from tasks.references import ModelVersion
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as RegistryVersion
 
-METRICS = {"mase": "MASE", "wql": "WQL", "smape": "sMAPE", "coverage_80": "in 80 %"}
 _UNITS = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
 
 
-def leaderboard(name: str | None = None) -> list[dict[str, Any]]:
-    """Return a row for each version of ``name`` and each baseline that its champion was measured against, best first.
+def leaderboard(name: str | None = None) -> list[list[dict[str, Any]]]:
+    """Return a table for each model: its versions and the baselines beside its champion, best first.
 
     Args:
-        name: a registered model; none: all of them, one after the other.
+        name: a registered model; none: all of them, and neighbours with the same metrics share a table.
 
     Returns:
-        Rows with the keys ``model``, ``what`` ("version 3" or a baseline's name), ``alias``, the metrics, and ``age``.
+        Tables of rows with the keys ``model``, ``what`` ("version 3" or a baseline), ``alias``, the titles of the
+        metrics, and ``age``.
 
     Raises:
         InputError: no such model is registered.
@@ -34,7 +36,8 @@ def leaderboard(name: str | None = None) -> list[dict[str, Any]]:
         known = ", ".join(registered) or "none is registered yet: run an experiment first"
         raise InputError("a leaderboard is of a registered model", repr(name), f"choose one of: {known}")
     chosen = list(registered) if name is None else [name]
-    return [row for one in chosen for row in _rows(one, registered[one].aliases)]
+    rows = [row for one in chosen for row in _rows(one, registered[one].aliases)]
+    return [list(table) for _, table in itertools.groupby(rows, key=list)]
 
 
 def verdict(version: ModelVersion) -> list[str]:
@@ -45,25 +48,38 @@ def verdict(version: ModelVersion) -> list[str]:
 def _rows(name: str, aliases: dict[str, str]) -> list[dict[str, Any]]:
     found = registry.client().search_model_versions(f"name='{name}'")
     versions = [version for version in found if registry.FINGERPRINT in version.tags]
-    rows = [_version_row(version, aliases) for version in versions]
-    if versions:
-        newest = max(versions, key=lambda version: int(version.version))
-        shown = next((one for one in versions if str(one.version) == str(aliases.get(registry.CHAMPION))), newest)
-        measured = _evaluation(registry.reference(shown))["leaderboard"]
-        rows += [_row(name, entry["name"], "", entry, "") for entry in measured if entry["kind"] == "baseline"]
-    return sorted(rows, key=lambda row: row["MASE"] if row["MASE"] is not None else float("inf"))
+    if not versions:
+        return []
+    newest = max(versions, key=lambda version: int(version.version))
+    shown = next((one for one in versions if str(one.version) == str(aliases.get(registry.CHAMPION))), newest)
+    evaluation = _evaluation(registry.reference(shown))
+    metrics = [metric for metric in _metrics(evaluation) if metric.brief]
+    rows = [_version_row(version, aliases, metrics) for version in versions]
+    baselines = [entry for entry in evaluation["leaderboard"] if entry["kind"] == "baseline"]
+    rows += [_row(name, entry["name"], "", entry, metrics, "") for entry in baselines]
+    return sorted(rows, key=lambda row: metrics[0].cost(row[metrics[0].title]))
 
 
-def _version_row(version: RegistryVersion, aliases: dict[str, str]) -> dict[str, Any]:
+def _metrics(evaluation: dict[str, Any]) -> list[Metric]:
+    if "metrics" not in evaluation:
+        # Registered before evaluations said what they measure: then there were forecasts alone.
+        from tasks.scoring.forecast_contest import METRICS
+
+        return METRICS
+    return parse(evaluation["metrics"])
+
+
+def _version_row(version: RegistryVersion, aliases: dict[str, str], metrics: list[Metric]) -> dict[str, Any]:
     held = ", ".join(sorted(alias for alias, number in aliases.items() if str(number) == str(version.version)))
-    metrics = {metric: float(version.tags[f"test_{metric}"]) for metric in METRICS if f"test_{metric}" in version.tags}
+    tags = {metric.name: version.tags.get(f"test_{metric.name}") for metric in metrics}
+    measured = {name: float(value) for name, value in tags.items() if value is not None}
     age = _age(time.time() - version.creation_timestamp / 1000)
-    return _row(version.name, f"version {version.version}", held, metrics, age)
+    return _row(version.name, f"version {version.version}", held, measured, metrics, age)
 
 
-def _row(name: str, what: str, alias: str, metrics: dict[str, Any], age: str) -> dict[str, Any]:
-    measured = {title: metrics.get(metric) for metric, title in METRICS.items()}
-    return {"model": name, "what": what, "alias": alias, **measured, "age": age}
+def _row(name: str, what: str, alias: str, measured: dict[str, Any], metrics: list[Metric], age: str) -> dict[str, Any]:
+    values = {metric.title: measured.get(metric.name) for metric in metrics}
+    return {"model": name, "what": what, "alias": alias, **values, "age": age}
 
 
 def _age(seconds: float) -> str:

@@ -74,11 +74,14 @@ class Model(Reference):
 
 @dataclass(frozen=True)
 class Evaluation(Reference):
-    """What the sealed test part said of a model, of the baselines and of the champion of the day."""
+    """What the sealed test part said of a model, of the baselines and of the champion of the day.
+
+    ``best_baseline`` is None where the problem kind has no baseline.
+    """
 
     stage: ClassVar[str] = "evaluate"
 
-    best_baseline: str
+    best_baseline: str | None
     beats_baselines: bool
     beats_champion: bool
 

@@ -21,6 +21,8 @@ from tasks import store
 from tasks.config import Config
 from tasks.environment import environment
 from tasks.errors import worth_retrying
+from tasks.kinds.metric import parse
+from tasks.kinds.registry import kind
 from tasks.references import Evaluation, Model, ModelVersion, Report
 from tasks.registry import (
     CHALLENGER,
@@ -130,7 +132,8 @@ def _log_run(name: str, experiment: dict[str, Any], model: Model, evaluation: Ev
         mlflow.log_params(_parameters(experiment))
         mlflow.log_metrics(_metrics(facts) | {"parameters": float(model.parameters), "members": float(model.members)})
         mlflow.log_artifact(str(store.path(report) / "report.html"))
-        mlflow.log_text(model_card(name, described, facts, table["findings"]), "model_card.md")
+        written = kind(model.kind).card(described, facts)
+        mlflow.log_text(model_card(name, written, facts, table["findings"]), "model_card.md")
         mlflow.log_dict(experiment, "carousel/experiment.json")
         mlflow.log_dict(facts, "carousel/evaluation.json")
         mlflow.log_dict({"findings": table["findings"]}, "carousel/contract.json")
@@ -151,10 +154,9 @@ def _log_model(directory: Path, described: dict[str, Any]) -> None:
     """Log the bundle as a pyfunc from code: JSON and safetensors, no pickle."""
     import mlflow
 
-    from tasks.kinds.registry import kind
-
     served = kind(described["kind"])
     example, signature = served.signature(described)
+    packages = [*REQUIREMENTS, *served.requirements(described)]
     with tempfile.TemporaryDirectory() as scratch:
         # MLflow names an artifact's directory after its source.
         bundle = shutil.copytree(directory, Path(scratch) / "bundle")
@@ -165,7 +167,7 @@ def _log_model(directory: Path, described: dict[str, Any]) -> None:
             code_paths=[str(ROOT / "models")],
             signature=signature,
             input_example=example,
-            pip_requirements=[f"{package}=={version_of(package).partition('+')[0]}" for package in REQUIREMENTS],
+            pip_requirements=[f"{package}=={version_of(package).partition('+')[0]}" for package in packages],
         )
 
 
@@ -191,7 +193,7 @@ def _create_version(
         "carousel.code": version_of("carousel"),
     }
     tags |= {RIVAL: rival.version} if rival else {}
-    tags |= {"best_baseline": evaluation.best_baseline}
+    tags |= {"best_baseline": evaluation.best_baseline} if evaluation.best_baseline else {}
     tags |= {name: f"{value:.6g}" for name, value in run.data.metrics.items() if name.startswith("test_")}
     card = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/model_card.md")
     return mlflow_client.create_model_version(
@@ -243,9 +245,9 @@ def _parameters(experiment: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _metrics(evaluation: dict[str, Any]) -> dict[str, float]:
     """Return the model's metrics as ``test_mase`` and so on, everybody else's as ``seasonal_naive_mase``."""
+    names = [*(metric.name for metric in parse(evaluation["metrics"])), "seconds"]
     metrics: dict[str, float] = {}
     for row in evaluation["leaderboard"]:
         prefix = "test" if row["kind"] == "lstm" else row["name"].replace(" ", "_")
-        values = {k: v for k, v in row.items() if isinstance(v, float)}
-        metrics |= {f"{prefix}_{metric}": value for metric, value in values.items()}
+        metrics |= {f"{prefix}_{name}": float(row[name]) for name in names if row.get(name) is not None}
     return metrics

@@ -1,4 +1,4 @@
-"""Stage ``report``: one self-contained HTML page on data, search, forecasts and errors."""
+"""Stage ``report``: one self-contained HTML page on data, search, predictions and errors."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from prefect import task
 from tasks import store
 from tasks.config import Config
 from tasks.environment import environment
+from tasks.kinds.registry import kind
 from tasks.references import Dataset, Evaluation, Model, Reference, Report, StudyResult, Table
 
-VERSION = 1
+VERSION = 2
 PAGE = "report.html"
 
 
@@ -23,7 +24,7 @@ class ReportConfig(Config):
 
 @task(name="report", task_run_name="report on {study.trials} trials")
 def write_report(table: Table, dataset: Dataset, study: StudyResult, model: Model, evaluation: Evaluation) -> Report:
-    """Write ``report.html``: leaderboard, forecasts, errors, calibration, the search, the data contract's findings."""
+    """Write ``report.html``: leaderboard, what the kind shows, the search, the data contract's findings."""
     stages = (table, dataset, study, model, evaluation)
     key = store.Key("report", VERSION, ReportConfig(), tuple(reference.fingerprint for reference in stages))
     places = {reference.stage: store.path(reference) for reference in stages}
@@ -35,36 +36,28 @@ def write_report(table: Table, dataset: Dataset, study: StudyResult, model: Mode
 
         evaluated = _read(places["evaluate"] / "evaluation.json")
         table_facts, dataset_facts = _read(places["ingest"] / "table.json"), _read(places["prepare"] / "dataset.json")
+        notices = [*table_facts["findings"], *dataset_facts.get("findings", [])]
         page = render(
             Findings(
                 table=table_facts,
                 evaluation=evaluated,
-                examples=_read(places["evaluate"] / "examples.json"),
-                series=_series(places["evaluate"], evaluated["best_baseline"]),
+                sections=kind(dataset.kind).sections(places["evaluate"], places["fit"]),
                 model=_read(places["fit"] / "model.json"),
                 study=summarise(environment().studies_uri, study.study_name),
                 seconds=_seconds(stages, evaluated),
                 fingerprints=fingerprints,
-                notices=[*table_facts["findings"], *dataset_facts.get("findings", [])],
+                notices=notices,
             )
         )
         (out / PAGE).write_text(page, encoding="utf-8")
-        return {"findings": [*table_facts["findings"], *dataset_facts.get("findings", [])]}
+        return {"findings": notices}
 
     store.commit(key, compute)
     return Report(key.uri, key.fingerprint)
 
 
-def _series(evaluation: Path, baseline: str) -> list[tuple[str, float, float]]:
-    """Return name, the model's and the best baseline's error of each series that was observed, the worst first."""
-    import polars as pl
-
-    items = pl.read_parquet(evaluation / "items.parquet", columns=["item_id", "lstm", baseline])
-    return items.filter(pl.col("lstm").is_finite()).sort("lstm", descending=True).rows()
-
-
 def _seconds(stages: tuple[Reference, ...], evaluated: dict[str, Any]) -> list[tuple[str, float]]:
-    """Return what took how long: the stages as their manifests tell, and each forecaster's share of evaluate."""
+    """Return what took how long: the stages as their manifests tell, and each model's share of evaluate."""
     manifests = [(reference.stage, store.manifest(reference)) for reference in stages]
     told = [(stage, written.get("seconds") or written["facts"].get("seconds")) for stage, written in manifests]
     known = [(stage, seconds) for stage, seconds in told if seconds is not None]

@@ -6,16 +6,18 @@ import json
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from filelock import FileLock
 from prefect import task
 from pydantic import Field
 
-from tasks import children, store
+from tasks import children, space, store
 from tasks.config import Config, Duration, seconds
 from tasks.environment import environment
 from tasks.errors import worth_retrying
+from tasks.kinds.kind import LearnerOptions
+from tasks.kinds.registry import kind
 from tasks.progress import Progress
 from tasks.references import Dataset, StudyResult
 
@@ -37,17 +39,19 @@ class SearchConfig(Config):
     max_trials: int = Field(
         100, title="Trials", description="The search ends after as many trials, pruned ones included.", ge=1
     )
-    max_steps: int = Field(
-        800, title="Optimiser steps", description="Length of a trial that is not stopped early.", ge=10
+    max_steps: int | None = Field(
+        None,
+        title="Optimiser steps",
+        description="Length of the longest trial; none: chosen by the size of the data.",
+        ge=10,
     )
-    heads: list[Literal["direct", "decoder"]] = Field(
-        ["direct", "decoder"],
-        title="Heads",
-        description="direct: all steps at once; decoder: an encoder-decoder.",
-        min_length=1,
+    space: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
+        {},
+        title="Space",
+        description="Values of parameters of the search, such as head: [direct]; what is not named is searched whole.",
     )
-    metric: Literal["mase", "wql"] = Field(
-        "mase", title="Metric", description="What trials are compared by on validation windows."
+    metric: str | None = Field(
+        None, title="Metric", description="What trials are compared by on the validation part; none: the kind's first."
     )
     pruning: bool = Field(True, title="Pruning", description="Stop a trial that falls behind the median of its peers.")
     seed: int = Field(0, title="Seed", ge=0)
@@ -61,21 +65,24 @@ def search_models(dataset: Dataset, search: SearchConfig) -> StudyResult:
     is left of the time budget is spent.
 
     Raises:
+        InputError: ``search.space`` names what is not searched, or a value that is none of its choices.
         RuntimeError: no trial reached its first validation, or workers keep dying; the message ends with their log.
     """
     source = store.path(dataset)
     key = store.Key("search", VERSION, search, (dataset.fingerprint,))
-    facts = store.commit(key, lambda out: _search(source, dataset.kind, search, key, out))
+    metric = search.metric or kind(dataset.kind).SEARCH_METRICS[0]
+    facts = store.commit(key, lambda out: _search(source, dataset.kind, metric, search, key, out))
     return StudyResult(key.uri, key.fingerprint, facts["study_name"], facts["trials"], facts["best_value"])
 
 
-def _search(source: Path, kind: str, search: SearchConfig, key: store.Key, out: Path) -> dict[str, Any]:
+def _search(source: Path, problem: str, metric: str, search: SearchConfig, key: store.Key, out: Path) -> dict[str, Any]:
     from tasks import studies
 
-    study = _open_study(f"search-{key.fingerprint}", source, kind, search)
+    study = _open_study(f"search-{key.fingerprint}", source, problem, metric, search)
     spent = study.user_attrs.get("seconds", 0.0)
     assignment = {
-        "kind": kind,
+        "kind": problem,
+        "metric": metric,
         "study_name": study.study_name,
         "storage": environment().studies_uri,
         "dataset": str(source),
@@ -84,7 +91,7 @@ def _search(source: Path, kind: str, search: SearchConfig, key: store.Key, out: 
         "search": search.model_dump(mode="json"),
     }
     (key.work / "assignment.json").write_text(json.dumps(assignment))
-    _run_workers(study, key.work, search, spent)
+    _run_workers(study, key.work, metric, search, spent)
     best = studies.ranked(study)
     if not best:
         log = children.tail(key.work / "worker-0.log")
@@ -92,12 +99,11 @@ def _search(source: Path, kind: str, search: SearchConfig, key: store.Key, out: 
     return _write_result(study, best[:KEPT], key.work, out)
 
 
-def _open_study(name: str, source: Path, kind: str, search: SearchConfig) -> optuna.Study:
+def _open_study(name: str, source: Path, problem: str, metric: str, search: SearchConfig) -> optuna.Study:
     """Create the study with its portfolio, or take it up again."""
     import optuna
 
     from tasks import studies
-    from tasks.kinds import registry
 
     optuna.logging.set_verbosity(optuna.logging.INFO if environment().verbose else optuna.logging.WARNING)
     environment().root.mkdir(parents=True, exist_ok=True)
@@ -107,13 +113,15 @@ def _open_study(name: str, source: Path, kind: str, search: SearchConfig) -> opt
         study = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
     studies.retake(study)
     if "portfolio" not in study.user_attrs:
-        for parameters in registry.kind(kind).learner(source, search).portfolio():
-            study.enqueue_trial(parameters, skip_if_exists=True)
+        learner = kind(problem).learner(source, LearnerOptions(search.max_steps, metric))
+        space.check(search.space, learner.suggest)
+        for point in learner.portfolio():
+            study.enqueue_trial(space.narrowed(point, search.space), skip_if_exists=True)
         study.set_user_attr("portfolio", True)
     return study
 
 
-def _run_workers(study: optuna.Study, work: Path, search: SearchConfig, spent: float) -> None:
+def _run_workers(study: optuna.Study, work: Path, metric: str, search: SearchConfig, spent: float) -> None:
     """Keep the workers running until each has ended of itself; a dead one's trial is run again by its successor."""
     from tasks import studies
 
@@ -140,9 +148,7 @@ def _run_workers(study: optuna.Study, work: Path, search: SearchConfig, spent: f
                 study.set_user_attr("seconds", elapsed)
                 done = [t for t in studies.counted(study) if t.state.is_finished()]
                 values = [t.value for t in studies.ranked(study)]
-                progress.update(
-                    len(done), elapsed, f"best {search.metric} {values[0]:.4f}" if values else "first trials"
-                )
+                progress.update(len(done), elapsed, f"best {metric} {values[0]:.4f}" if values else "first trials")
     study.set_user_attr("seconds", spent + time.time() - began)
 
 

@@ -19,9 +19,10 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.children import die_with_parent
 from tasks.config import seconds
-from tasks.kinds.kind import Learner
+from tasks.kinds.kind import Learner, LearnerOptions
 from tasks.kinds.registry import kind
 from tasks.search import SearchConfig
+from tasks.space import Narrowed
 from tasks.studies import counted, open_storage
 
 CHECKS = 10
@@ -37,6 +38,7 @@ class Assignment(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     kind: str
+    metric: str
     study_name: str
     storage: str
     dataset: Path
@@ -48,7 +50,8 @@ class Assignment(BaseModel):
 def main(assignment: Assignment, worker: str) -> None:
     """Run trials until the deadline or until ``max_trials`` are taken."""
     torch.set_num_threads(1)
-    learner = kind(assignment.kind).learner(assignment.dataset, assignment.search)
+    options = LearnerOptions(assignment.search.max_steps, assignment.metric)
+    learner = kind(assignment.kind).learner(assignment.dataset, options)
     storage = open_storage(assignment.storage)
     study = optuna.load_study(study_name=assignment.study_name, storage=storage)
     # A resumed study must not draw the same points again.
@@ -81,7 +84,7 @@ def _ask(study: optuna.Study, assignment: Assignment, lock: FileLock, worker: st
 def run_trial(study: optuna.Study, trial: optuna.Trial, learner: Learner, assignment: Assignment) -> None:
     """Train one trial and tell the study how it ended; the checkpoint is written before the study knows of it."""
     began = time.time()
-    recipe = learner.suggest(trial)
+    recipe = learner.suggest(Narrowed(trial, assignment.search.space))
     trial.set_user_attr("recipe", recipe.model_dump(mode="json"))
     value, state = float("nan"), TrialState.COMPLETE
     try:

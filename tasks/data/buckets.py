@@ -9,17 +9,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import polars as pl
 
 from tasks.data.contract import Ledger
-from tasks.data.sources import reading
-from tasks.data.survey import Layout
+from tasks.data.sources import Source, reading
 
 CELLS = 12_000_000
 """Values that one bucket holds, about a tenth of a gigabyte."""
 CODE = "item:code"
 _BUCKET = "item:bucket"
+
+
+class Layout(Protocol):
+    """How the rows of a long table become canonical; ``survey.Layout`` is one."""
+
+    @property
+    def source(self) -> Source: ...
+    @property
+    def config(self) -> Any: ...
+    def values(self) -> list[str]:
+        """Return the value columns, at least one."""
+        ...
+
+    def item_id(self) -> pl.Expr: ...
+    def scan(self) -> pl.LazyFrame:
+        """Return ``item_id`` and whatever a row holds, in the order of the source."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -41,7 +58,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Buckets:
-    """Lazy frames with the columns ``item:code``, ``timestamp`` and the values, in the order of the source."""
+    """Lazy frames with the column ``item:code`` and all others of the layout's, in the order of the source."""
 
     frames: tuple[pl.LazyFrame, ...]
 
@@ -54,8 +71,8 @@ def list_items(layout: Layout, ledger: Ledger) -> Items:
     """Count the rows of each item and give each a bucket, about ``CELLS`` values in one."""
     columns = layout.config.item_id
     width = 2 + len(layout.values())
-    with reading(layout.source.name):
-        frame = layout.source.scan(columns or [layout.config.timestamp])
+    with reading(layout.source.name, layout.source.files):
+        frame = layout.source.scan(columns or layout.values()[:1])
         counts = frame.group_by([layout.item_id().alias("item_id"), *columns]).len().collect(engine="streaming")
     by_id = counts.group_by("item_id").agg(pl.col("len").sum(), pl.len().alias("distinct")).sort("item_id")
     clashes = by_id.filter((pl.col("distinct") > 1) & pl.col("item_id").is_not_null())
@@ -78,7 +95,7 @@ def read_buckets(layout: Layout, items: Items, work: Path) -> Buckets:
     bucket = pl.col(CODE).map_batches(
         lambda codes: pl.Series(of_code[codes.to_numpy()]), return_dtype=pl.Int32, is_elementwise=True
     )
-    with reading(layout.source.name):
+    with reading(layout.source.name, layout.source.files):
         coded.with_columns(bucket.alias(_BUCKET)).sink_parquet(
             pl.PartitionBy(work, key=_BUCKET, include_key=False), compression="lz4", mkdir=True
         )

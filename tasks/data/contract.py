@@ -15,6 +15,8 @@ from tasks.errors import InputError, shortened
 EXAMPLES = 5
 Level = Literal["error", "warning", "info"]
 
+MEND = "mend or remove them, or set data.unusable: drop"
+
 RULES: dict[str, tuple[str, str]] = {
     "missing_column": ("column {column} must exist in the source", "correct the name in data.{key}"),
     "two_roles": ("column {column} must have one role", "take it out of all but one of data.target, data.item_id, ..."),
@@ -33,7 +35,7 @@ RULES: dict[str, tuple[str, str]] = {
         "give them with an offset or in UTC",
     ),
     "time_zone": ("data.time_zone must fit the stamps", "{remedy}"),
-    "infinite": ("column {column} must be finite", "mend the values or set data.infinite: null"),
+    "infinite": ("column {column} must be finite", "mend the values or set data.{key}infinite: null"),
     "all_null_target": ("target {column} must have values", "choose another target or mend data.null_values"),
     "duplicates": ("an item must have one row for each stamp", "set data.duplicates to first, last or mean"),
     "unsorted": ("rows of an item are in the order of time", ""),
@@ -52,6 +54,36 @@ RULES: dict[str, tuple[str, str]] = {
     "unobserved": ("an item has observed steps", ""),
     "static_varies": ("static covariate {column} must be constant within an item", "list it in data.past_covariates"),
     "future_leak": ("a known covariate does not give the target away", ""),
+    "left_out": ("columns that hold one value an item are carried along", ""),
+    "no_items": ("there must be an item that something can be learned from", "mend the source, or data.unusable"),
+    "null_label": ("every item must have a target in {column}", f"{MEND}; check data.null_values"),
+    "indicators": ("several target columns must hold 0 or 1 each", "name one target column, or write 0 and 1"),
+    "duplicate_items": ("item ids of {column} must differ", "name all columns that tell items apart in data.item_id"),
+    "repeated_input": ("items differ", ""),
+    "disputed_input": ("items that are alike have the same target", ""),
+    "empty_text": ("column {column} must hold a text for every item", MEND),
+    "broken_text": ("texts are decoded as they were encoded", ""),
+    "empty_tokens": ("column {column} must hold a token for every item", MEND),
+    "empty_token": ("tokens of column {column} must not be empty", MEND),
+    "empty_sequence": ("an item must have a step with a value", MEND),
+    "uneven_channels": ("the channels of an item must have as many steps", MEND),
+    "no_item_id": ("data.item_id must tell one sequence from another", "name the columns that are constant within one"),
+    "several_targets": ("a table with a row a step must have one target column", "name one, or give a row an item"),
+    "null_step": ("step column {column} must have no nulls", "complete it in the source, or leave data.input.step out"),
+    "unparsable_step": ("step column {column} must hold numbers or ISO dates", "mend it in the source"),
+    "duplicate_steps": ("an item must have one row for each step", "set data.input.duplicates to first or last"),
+    "null_channel": ("channels have no nulls", ""),
+    "empty_channel": ("channel {column} must have values", "leave it out of data.input.columns"),
+    "constant_channel": ("a channel varies", ""),
+    "missing_audio": ("the audio files of column {column} must exist", f"{MEND}; set data.input.root to their folder"),
+    "unreadable_audio": ("audio must be readable as WAV, FLAC, OGG or MP3", MEND),
+    "truncated_audio": ("audio must be as long as its header says", MEND),
+    "silent_audio": ("audio must not be silent", MEND),
+    "low_rate": ("audio must have at least {what} samples a second", MEND),
+    "mixed_rates": ("audio files have the same sample rate", ""),
+    "missing_class": ("every class has items in every part", ""),
+    "short_input": ("an item has a step for each symbol of its target", ""),
+    "unseen_label": ("the labels of the {what} part occur in training", ""),
     "future_rows": ("rows after the last target hold known covariates", ""),
 }
 """Check -> (rule, remedy)."""

@@ -24,12 +24,12 @@ BATCH = 100_000
 _MARK = "90071992547"
 
 
-def fetch_query(query: Any, columns: Sequence[str], work: Path) -> str:
+def fetch_query(query: Any, columns: Sequence[str] | None, work: Path) -> str:
     """Write the query's result to ``work`` as ``batch-00000.parquet``, ...
 
     Args:
         query: an ``ingest.Query``.
-        columns: what is kept of the result; one that is not there is left out.
+        columns: what is kept of the result; one that is not there is left out; none: all of them.
         work: an existing directory.
 
     Returns:
@@ -44,6 +44,7 @@ def fetch_query(query: Any, columns: Sequence[str], work: Path) -> str:
         with engine.connect().execution_options(stream_results=True, max_row_buffer=BATCH) as connection:
             result = connection.execute(sqlalchemy.text(_escaped(query.sql)))
             names = _distinct(list(result.keys()))
+            columns = names if columns is None else columns
             batches = [_write(rows, names, columns, work, i) for i, rows in enumerate(result.partitions(BATCH))]
             batches = batches or [_write([], names, columns, work, 0)]
     except sqlalchemy.exc.SQLAlchemyError as error:

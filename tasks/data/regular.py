@@ -16,7 +16,7 @@ from tasks.data.frequency import VOTE, Step, grid_lengths, item_steps, lay_grid
 from tasks.data.survey import Layout
 
 if TYPE_CHECKING:
-    from tasks.ingest import IngestConfig
+    from tasks.ingest import SeriesData
 
 SHORT = 10
 """Observed steps under which a series is reported as short."""
@@ -220,7 +220,7 @@ def _spread(bucket: Bucket, position: np.ndarray, size: int) -> pl.DataFrame:
 
 
 def _broadcast_static(
-    bucket: Bucket, frame: pl.DataFrame, item: np.ndarray, config: IngestConfig, ids: pl.Series, ledger: Ledger
+    bucket: Bucket, frame: pl.DataFrame, item: np.ndarray, config: SeriesData, ids: pl.Series, ledger: Ledger
 ) -> pl.DataFrame:
     """Give each step its item's static covariates, which must not vary."""
     for column in config.static_covariates:
@@ -240,7 +240,7 @@ def _broadcast_static(
     return frame
 
 
-def _report_gaps(regular: Regular, config: IngestConfig, ledger: Ledger) -> None:
+def _report_gaps(regular: Regular, config: SeriesData, ledger: Ledger) -> None:
     """Report steps that have no row."""
     missing = np.flatnonzero(~regular.present)
     if not len(missing):

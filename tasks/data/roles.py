@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from tasks.data.cells import TEXT
 from tasks.data.contract import Ledger
 from tasks.errors import shortened
 
 if TYPE_CHECKING:
-    from tasks.ingest import IngestConfig
+    from tasks.ingest import SeriesData
 
-TEXT = (pl.String, pl.Categorical, pl.Enum)
 _NUMBERS = (pl.Decimal, pl.Boolean, pl.Null)
 _RESERVED = ("item_id", "timestamp")
 
 
-def value_columns(config: IngestConfig) -> list[str]:
+def value_columns(config: SeriesData) -> list[str]:
     return [*config.target, *config.past_covariates, *config.known_covariates, *config.static_covariates]
 
 
-def used_columns(config: IngestConfig) -> list[str]:
+def used_columns(config: SeriesData) -> list[str]:
     return list(dict.fromkeys([*config.item_id, config.timestamp, *value_columns(config)]))
 
 
-def check_roles(config: IngestConfig, schema: dict[str, pl.DataType], ledger: Ledger) -> None:
+def check_roles(config: SeriesData, schema: dict[str, pl.DataType], ledger: Ledger) -> None:
     """Find columns that are missing, of the wrong type, or in two roles."""
     roles = [
         (key, column)

@@ -13,7 +13,7 @@ from tasks.data.regular import SHORT, Regular, gap_action
 from tasks.data.survey import Layout
 
 if TYPE_CHECKING:
-    from tasks.ingest import IngestConfig
+    from tasks.ingest import SeriesData
 
 _LEAK = 0.999
 
@@ -21,7 +21,7 @@ _LEAK = 0.999
 class Leaks:
     """Adds up, over the buckets, what known covariates betray of the target."""
 
-    def __init__(self, config: IngestConfig, numeric: tuple[str, ...]) -> None:
+    def __init__(self, config: SeriesData, numeric: tuple[str, ...]) -> None:
         self._pairs = [(known, target) for known in config.known_covariates for target in config.target]
         self._numeric = numeric
         self._sums = {pair: np.zeros(3) for pair in self._pairs}
@@ -93,7 +93,7 @@ def complete(regular: Regular, layout: Layout, ledger: Ledger) -> pl.DataFrame:
     return frame
 
 
-def _report_future(regular: Regular, future: np.ndarray, config: IngestConfig, ledger: Ledger) -> None:
+def _report_future(regular: Regular, future: np.ndarray, config: SeriesData, ledger: Ledger) -> None:
     known = [pl.col(column).is_not_null() for column in config.known_covariates]
     if not known or not future.any():
         return
@@ -105,7 +105,7 @@ def _report_future(regular: Regular, future: np.ndarray, config: IngestConfig, l
         ledger.add("future_rows", "info", count=len(steps), items=items, examples=examples, said=said, action=action)
 
 
-def _report_nulls(regular: Regular, column: str, future: np.ndarray, config: IngestConfig, ledger: Ledger) -> None:
+def _report_nulls(regular: Regular, column: str, future: np.ndarray, config: SeriesData, ledger: Ledger) -> None:
     """Report rows of the source without a value; steps without a row are gaps, rows of the future lack no target."""
     is_target = column in config.target
     null = regular.frame[column].is_null().to_numpy() & regular.present

@@ -51,7 +51,7 @@ class Source:
 
     def columns(self) -> dict[str, pl.DataType]:
         """Return the columns that every file has, with their types."""
-        with reading(self.name):
+        with reading(self.name, self.files):
             if not self.text:
                 return dict(self._parquet().collect_schema())
             headers = [_header(file) for file in self.files]
@@ -97,12 +97,12 @@ class Source:
             )
 
 
-def open_source(source: Any, columns: Sequence[str], work: Path) -> Source:
+def open_source(source: Any, columns: Sequence[str] | None, work: Path) -> Source:
     """Open a path, a glob, a folder, an fsspec URL or a query.
 
     Args:
         source: a string, or an ``ingest.Query``.
-        columns: what will be read: of a query's result nothing else is kept.
+        columns: what will be read: of a query's result nothing else is kept; none: all of them.
         work: an empty directory for copies.
 
     Raises:
@@ -121,8 +121,8 @@ def open_source(source: Any, columns: Sequence[str], work: Path) -> Source:
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Turn what polars and the file system say of an unreadable source into an InputError."""
+def reading(name: str, files: Sequence[Path] = ()) -> Iterator[None]:
+    """Turn what polars and the file system say of an unreadable source into an InputError; ``files`` tells where."""
     try:
         yield
     except pl.exceptions.NoDataError:
@@ -132,12 +132,36 @@ def reading(name: str) -> Iterator[None]:
     except (pl.exceptions.PolarsError, OSError, EOFError, UnicodeError, csv.Error) as error:
         if is_full(error):
             raise
+        if "utf-8" in str(error).lower() and (found := _find_invalid(files)):
+            raise InputError(
+                f"{name} must be readable CSV or parquet, its text in UTF-8",
+                f"bytes that are none in {shortened(found)}",
+                "save the file as UTF-8, for instance with iconv -f latin1 -t utf-8",
+            ) from error
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
             f"{name} must be readable CSV or parquet, all files with the same columns",
             said[0][:300],
             "mend or replace the file, or check its permissions",
         ) from error
+
+
+def _find_invalid(files: Sequence[Path], most: int = 6) -> list[str]:
+    """Return the first lines that are not UTF-8, as ``line 17 of train.csv (b'caf\\xe9')``."""
+    found: list[str] = []
+    for file in files:
+        if _format(file) != "csv":
+            continue
+        with fsspec.open(str(file), "rb", compression="infer") as stream:
+            for number, line in enumerate(stream, start=1):
+                try:
+                    line.decode()
+                except UnicodeDecodeError as error:
+                    near = line[max(error.start - 10, 0) : error.end + 10]
+                    found.append(f"line {number:,} of {file.name} ({near!r})")
+                if len(found) == most:
+                    return found
+    return found
 
 
 def is_full(error: BaseException) -> bool:

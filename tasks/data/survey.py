@@ -12,14 +12,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
-from tasks.data import stamps
-from tasks.data.contract import EXAMPLES, Ledger, severity
-from tasks.data.roles import TEXT, check_roles, used_columns, value_columns
-from tasks.data.sources import FILE, ROW, Source, reading
+from tasks.data import cells, stamps
+from tasks.data.cells import TEXT
+from tasks.data.contract import Ledger, severity
+from tasks.data.roles import check_roles, used_columns, value_columns
+from tasks.data.sources import Source, reading
 from tasks.data.stamps import Clock
 
 if TYPE_CHECKING:
-    from tasks.ingest import IngestConfig
+    from tasks.ingest import SeriesData
 
 ONE_SERIES = "series"
 
@@ -37,7 +38,7 @@ class Layout:
     """
 
     source: Source
-    config: IngestConfig
+    config: SeriesData
     schema: dict[str, pl.DataType]
     clock: Clock
     categorical: tuple[str, ...]
@@ -70,7 +71,7 @@ class Layout:
         )
 
 
-def survey(source: Source, config: IngestConfig, ledger: Ledger) -> Layout:
+def survey(source: Source, config: SeriesData, ledger: Ledger) -> Layout:
     """Check roles, types and values of ``source``; findings go to ``ledger``.
 
     Raises:
@@ -80,7 +81,7 @@ def survey(source: Source, config: IngestConfig, ledger: Ledger) -> Layout:
     check_roles(config, schema, ledger)
     ledger.raise_errors()
     draft = Layout(source, config, schema, Clock("wall", None, False), (), (), 0)
-    with reading(source.name):
+    with reading(source.name, source.files):
         counts = (
             source.scan(used_columns(config))
             .select(**dict(_counts(draft)))
@@ -100,9 +101,7 @@ def survey(source: Source, config: IngestConfig, ledger: Ledger) -> Layout:
 
 
 def _text(column: str, layout: Layout) -> pl.Expr:
-    """Return text without surrounding blanks, null where it means missing."""
-    value = pl.col(column).cast(pl.String).str.strip_chars()
-    return pl.when(value.is_in(layout.config.null_values)).then(None).otherwise(value)
+    return cells.text(column, layout.config.null_values)
 
 
 def _is_text(column: str, layout: Layout) -> bool:
@@ -110,12 +109,11 @@ def _is_text(column: str, layout: Layout) -> bool:
 
 
 def _number(column: str, layout: Layout) -> pl.Expr:
-    value = _text(column, layout) if _is_text(column, layout) else pl.col(column)
-    return value.cast(pl.Float64, strict=False)
+    return cells.number(column, layout.schema[column], layout.config.null_values)
 
 
 def _category(column: str, layout: Layout) -> pl.Expr:
-    return _text(column, layout) if layout.source.text else pl.col(column).cast(pl.String)
+    return cells.identity(column, layout.source, layout.config.null_values)
 
 
 def _identity(column: str, layout: Layout) -> pl.Expr:
@@ -280,9 +278,4 @@ def _check_stamps(layout: Layout, counts: dict[str, Any], ledger: Ledger) -> Non
 
 
 def _places(layout: Layout, column: str, bad: pl.Expr) -> list[str]:
-    """Return the first places where ``bad`` holds, as ``'abc' in row 17``."""
-    frame = layout.source.scan([column], numbered=True).filter(bad).head(EXAMPLES).collect(engine="streaming")
-    return [
-        f"{repr(row[column])[:60]} in row {row[ROW]:,}" + (f" of {row[FILE]}" if FILE in row else "")
-        for row in frame.iter_rows(named=True)
-    ]
+    return cells.places(layout.source, column, bad)

@@ -21,18 +21,29 @@ from models.forecaster_facts import Facts
 from models.panel import Panel
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.kinds.forecast_panel import lay_calendar
-from tasks.scoring import contest
+from tasks.scoring import contest, forecast_contest
 from tasks.scoring.baselines import BASELINES, Setting
-from tasks.scoring.contest import Contest, Entry
+from tasks.scoring.forecast_contest import ForecastContest, Forecaster
 from tasks.scoring.metrics import per_window
 
 EXAMPLES = 6
 MOST_HISTORY = 400
+UNITS = {
+    "s": "second",
+    "m": "minute",
+    "h": "hour",
+    "d": "day",
+    "w": "week",
+    "mo": "month",
+    "q": "quarter",
+    "y": "year",
+}
 
 
 class Predictor(Protocol):
     """What ``models.bundle.load`` returns."""
 
+    kind: str
     facts: Facts
 
     def predict(self, panel: Panel, items: np.ndarray, ends: np.ndarray) -> np.ndarray: ...
@@ -47,7 +58,7 @@ def evaluate(
     workers: int,
     out: Path,
 ) -> dict[str, Any]:
-    """Hold the contest on the sealed windows of ``dataset`` and write it into ``out``: see ``tasks.scoring.contest``.
+    """Hold the contest on the sealed windows of ``dataset`` and write the files of ``forecast_contest`` into ``out``.
 
     Args:
         dataset: directory of a prepared data set.
@@ -64,7 +75,7 @@ def evaluate(
     opened, panel = ForecastDataset(dataset), Panel.open(dataset / "sealed")
     proved = bundle.load(model)
     items_W, ends_W = opened.test_windows()
-    if rival is not None and (difference := _difference(rival[1].facts, opened.facts)):
+    if rival is not None and (difference := _difference(rival[1], opened.facts)):
         rival, rival_note = None, difference
     entries = [_predicted("lstm", "lstm", proved, panel, items_W, ends_W)]
     series = pl.read_parquet(dataset / "series.parquet")
@@ -74,27 +85,46 @@ def evaluate(
             _aligned(_predicted(rival[0], "champion", rival[1], longer, items_W, ends_W), rival[1], opened.facts)
         )
     entries += _baselines(opened, panel, items_W, ends_W, baselines, workers)
-    held = Contest(
+    held = ForecastContest(
         item_ids=_names(series),
         items_W=items_W,
         ends_W=ends_W,
         truth_WF=panel.truth(torch.from_numpy(items_W), torch.from_numpy(ends_W), opened.facts.horizon).numpy(),
         scale_W=panel.error_scale.numpy()[items_W],
         levels=opened.facts.quantiles,
-        entries=entries,
+        forecasters=entries,
     )
-    facts = contest.summary(held, rival_note)
+    facts = forecast_contest.summary(held, rival_note)
     facts |= {"season_length": opened.facts.season_length, "frequency": opened.facts.frequency}
-    contest.write(held, facts, _examples(held, opened, panel, series), out)
-    return {name: facts[name] for name in ("best_baseline", "beats_baselines", "beats_champion")}
+    facts = headed(facts, opened.facts.targets)
+    forecast_contest.write(held, facts, _examples(held, opened, panel, series), out)
+    return contest.decision(facts)
+
+
+def headed(facts: dict[str, Any], targets: list[str]) -> dict[str, Any]:
+    """Return ``facts`` of an evaluation with the title and the first sentence of the report."""
+    ahead = _in_words(facts["horizon"], facts["frequency"])
+    lead = (
+        f"{ahead} ahead; proved on {facts['windows']:,} sealed windows of {facts['items']:,} series that the search "
+        "never saw."
+    )
+    return {"title": f"Forecast of {', '.join(targets)}", "lead": lead, **facts}
+
+
+def _in_words(count: int, frequency: str) -> str:
+    """Return ``count`` steps of ``frequency`` in words: 24 months, 24 steps of 15 minutes."""
+    name = frequency.lstrip("0123456789")
+    unit, width = UNITS.get(name, "step"), int(frequency.removesuffix(name) or 1)
+    plural = unit if count == 1 and width == 1 else f"{unit}s"
+    return f"{count} {plural}" if width == 1 else f"{count} steps of {width} {plural}"
 
 
 def _predicted(
     name: str, kind: Any, predictor: Predictor, panel: Panel, items_W: NDArray[np.int64], ends_W: NDArray[np.int64]
-) -> Entry:
+) -> Forecaster:
     started = time.perf_counter()
     quantiles_WFQ = predictor.predict(panel, items_W, ends_W)
-    return Entry(name, kind, quantiles_WFQ, time.perf_counter() - started)
+    return Forecaster(name, kind, quantiles_WFQ, time.perf_counter() - started)
 
 
 def _reaching(horizon: int, panel: Panel, facts: Facts, series: pl.DataFrame) -> Panel:
@@ -106,14 +136,17 @@ def _reaching(horizon: int, panel: Panel, facts: Facts, series: pl.DataFrame) ->
     return replace(panel, calendar=torch.from_numpy(calendar), calendar_start=torch.from_numpy(starts))
 
 
-def _aligned(entry: Entry, rival: Predictor, facts: Facts) -> Entry:
+def _aligned(entry: Forecaster, rival: Predictor, facts: Facts) -> Forecaster:
     """Cut a champion's forecast to the horizon and the levels of the data set."""
     places = [rival.facts.quantiles.index(level) for level in facts.quantiles]
-    return Entry(entry.name, entry.kind, entry.quantiles_WFQ[:, : facts.horizon, places], entry.seconds)
+    return Forecaster(entry.name, entry.kind, entry.quantiles_WFQ[:, : facts.horizon, places], entry.seconds)
 
 
-def _difference(theirs: Facts, ours: Facts) -> str | None:
-    """Say why a model of ``theirs`` cannot forecast windows of ``ours``; None if it can."""
+def _difference(rival: Predictor, ours: Facts) -> str | None:
+    """Say why ``rival`` cannot forecast windows of ``ours``; None if it can."""
+    if rival.kind != "forecast":
+        return f"it is of the kind {rival.kind}"
+    theirs = rival.facts
     if theirs.targets != ours.targets:
         return f"it forecasts {', '.join(theirs.targets)} and the target is now {', '.join(ours.targets)}"
     if theirs.horizon < ours.horizon:
@@ -134,7 +167,7 @@ def _baselines(
     ends_W: NDArray[np.int64],
     names: list[str],
     workers: int,
-) -> list[Entry]:
+) -> list[Forecaster]:
     starts_N, calendar = panel.calendar_start.numpy(), panel.calendar.numpy()
     setting = Setting(
         training=[panel.history(item, int(end)) for item, end in enumerate(opened.train_end)],
@@ -152,7 +185,7 @@ def _baselines(
         started = time.perf_counter()
         forecasts = BASELINES[name](histories, setting)
         seconds = time.perf_counter() - started
-        entries.append(Entry(name, "baseline", forecasts.quantiles_WFQ, seconds, forecasts.notes))
+        entries.append(Forecaster(name, "baseline", forecasts.quantiles_WFQ, seconds, forecasts.notes))
     return entries
 
 
@@ -162,9 +195,11 @@ def _names(series: pl.DataFrame) -> list[str]:
     return series.select(pl.concat_str("item_id", "target", separator="|")).to_series().to_list()
 
 
-def _examples(held: Contest, opened: ForecastDataset, panel: Panel, series: pl.DataFrame) -> list[dict[str, Any]]:
+def _examples(
+    held: ForecastContest, opened: ForecastDataset, panel: Panel, series: pl.DataFrame
+) -> list[dict[str, Any]]:
     """Return ``EXAMPLES`` windows spread evenly from the smallest to the largest error, the best first."""
-    error_W = per_window(held.scaled_errors(held.entries[0]))
+    error_W = per_window(held.scaled_errors(held.forecasters[0]))
     ranked = np.argsort(error_W)[: np.isfinite(error_W).sum()]
     if not len(ranked):
         return []
@@ -179,10 +214,10 @@ def _examples(held: Contest, opened: ForecastDataset, panel: Panel, series: pl.D
     return examples
 
 
-def _drawn(held: Contest, opened: ForecastDataset, panel: Panel, window: int, start: int) -> dict[str, Any]:
+def _drawn(held: ForecastContest, opened: ForecastDataset, panel: Panel, window: int, start: int) -> dict[str, Any]:
     facts, item, end = opened.facts, int(held.items_W[window]), int(held.ends_W[window])
     shown = min(end, max(2 * facts.horizon, 2 * facts.season_length), MOST_HISTORY)
-    model, *others = held.entries
+    model, *others = held.forecasters
     return {
         "item_id": held.item_ids[item],
         "end": end,

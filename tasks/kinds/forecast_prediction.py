@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from models import panel_building
-from models.bundle import Bundle
 from models.calendar import Frequency
 from models.encoding import Encoding
+from models.forecast_bundle import Bundle
 from models.forecaster_facts import Facts
 from models.panel_building import Upcoming
 from tasks.errors import InputError, shortened

@@ -1,14 +1,18 @@
-"""What a stage asks of a problem kind. A kind is a module that has these functions; stages know nothing else of it."""
+"""What a stage asks of a problem kind. A kind is a module or an object with these; stages know nothing else of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel
 
 from models.suggest import Suggest
+
+if TYPE_CHECKING:
+    from tasks.reporting.section import Section
 
 
 class SplitOptions(Protocol):
@@ -20,6 +24,36 @@ class SplitOptions(Protocol):
     def validation_windows(self) -> int: ...
     @property
     def stride(self) -> int | None: ...
+    @property
+    def test_share(self) -> float: ...
+    @property
+    def validation_share(self) -> float: ...
+    @property
+    def group(self) -> str | None: ...
+    @property
+    def column(self) -> str | None: ...
+    @property
+    def stratify(self) -> bool: ...
+    @property
+    def seed(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class LearnerOptions:
+    """What of the search's Config a training depends on; ``max_steps`` none: the kind's choice for the data."""
+
+    max_steps: int | None
+    metric: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """The parts of a model card that a kind writes, in Markdown. ``how_to_use`` is Python code."""
+
+    what: str
+    goes_in: str
+    how_to_use: str
+    limits: str
 
 
 class Learner(Protocol):
@@ -48,12 +82,32 @@ class Kind(Protocol):
     PYFUNC: Path
     """The file that MLflow takes as the registered model's code."""
 
+    @property
+    def DATA(self) -> Literal["series", "sequences"]:
+        """The form of ``data`` that it learns from: many series in one long table, or sequences with a target each."""
+        ...
+
+    @property
+    def INPUTS(self) -> Sequence[str]:
+        """The input kinds that it takes, if it learns from sequences."""
+        ...
+
+    @property
+    def SEARCH_METRICS(self) -> Sequence[str]:
+        """What trials may be compared by on the validation part, the default first; less is better."""
+        ...
+
+    @property
+    def BASELINES(self) -> Sequence[str]:
+        """Names of the baselines that a model is measured against."""
+        ...
+
     def prepare(self, source: Path, problem: Any, options: SplitOptions, out: Path) -> dict[str, Any]:
         """Write the data set of canonical table ``source`` into ``out`` and return facts: ``items`` and ``steps``."""
         ...
 
-    def learner(self, dataset: Path, options: Any) -> Learner:
-        """Open ``dataset`` for the search; ``options`` is the search's Config."""
+    def learner(self, dataset: Path, options: LearnerOptions) -> Learner:
+        """Open ``dataset`` for the search."""
         ...
 
     def training(self, dataset: Path, recipe: dict[str, Any], seed: int) -> Any:
@@ -80,8 +134,20 @@ class Kind(Protocol):
         """
         ...
 
+    def sections(self, evaluated: Path, model: Path) -> list[Section]:
+        """Return what the report shows beside leaderboard and search, from what ``evaluate`` and ``fit`` wrote."""
+        ...
+
+    def card(self, described: dict[str, Any], evaluation: dict[str, Any]) -> Card:
+        """Return the kind's parts of a model card, from ``model.json`` and ``evaluation.json``."""
+        ...
+
     def signature(self, described: dict[str, Any]) -> tuple[Any, Any]:
         """Return an input example (pandas) and MLflow's signature for the bundle that ``model.json`` describes."""
+        ...
+
+    def requirements(self, described: dict[str, Any]) -> Sequence[str]:
+        """Return the packages that loading and running the registered model needs beside MLflow, torch and numpy."""
         ...
 
     def predict(self, bundle: Any, table: Path, out: Path) -> dict[str, Any]:

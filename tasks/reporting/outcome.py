@@ -9,6 +9,7 @@ from typing import Any
 from tasks.environment import environment
 from tasks.references import ModelVersion
 from tasks.registry import DECISION, client
+from tasks.reporting.markdown import leaderboard
 
 
 def publish(version: ModelVersion, evaluation: Path, report: Path) -> None:
@@ -32,11 +33,10 @@ def publish(version: ModelVersion, evaluation: Path, report: Path) -> None:
 
 def _outcome(version: ModelVersion, facts: dict[str, Any], links: str) -> str:
     decision = client().get_model_version(version.name, version.version).tags[DECISION]
-    rows = [f"| {r['name']} | {r['mase']:.3f} | {r['wql']:.4f} | {r['smape']:.2f} |" for r in facts["leaderboard"]]
     sections = [
         f"# {version.name} version {version.version}: {decision}",
         "\n".join(f"- {sentence}" for sentence in facts["verdict"]),
-        "| model | MASE | WQL | sMAPE |\n|---|---:|---:|---:|\n" + "\n".join(rows),
+        leaderboard(facts),
         links,
     ]
     return "\n\n".join(sections)

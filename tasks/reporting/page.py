@@ -1,10 +1,10 @@
-"""Turns what a pipeline found into one HTML page that needs nothing from outside."""
+"""Turns what a pipeline found into one HTML page that needs nothing from outside, whatever the problem kind."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -12,34 +12,25 @@ from markupsafe import Markup
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
+from tasks.kinds.metric import PERCENT, Metric, parse
 from tasks.reporting import charts
+from tasks.reporting.section import Section, Table
 from tasks.reporting.study_summary import StudySummary
 
 TEMPLATE = "report.html.j2"
-_UNITS = {
-    "s": "second",
-    "m": "minute",
-    "h": "hour",
-    "d": "day",
-    "w": "week",
-    "mo": "month",
-    "q": "quarter",
-    "y": "year",
-}
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the page shows: the JSON files that the stages wrote, the study, and where time went.
+    """What the page shows: the JSON files that the stages wrote, the kind's sections, the study, and where time went.
 
-    ``series`` are (name, the model's error, the best baseline's), the worst first; ``seconds`` are (what, seconds);
-    ``fingerprints`` are (stage, fingerprint); ``notices`` are the data contract's findings.
+    ``seconds`` are (what, seconds); ``fingerprints`` are (stage, fingerprint); ``notices`` are the data contract's
+    findings.
     """
 
     table: dict[str, Any]
     evaluation: dict[str, Any]
-    examples: list[dict[str, Any]]
-    series: list[tuple[str, float, float]]
+    sections: list[Section]
     model: dict[str, Any]
     study: StudySummary
     seconds: list[tuple[str, float]]
@@ -47,23 +38,33 @@ class Findings:
     notices: list[dict[str, Any]]
 
 
+class Tile(NamedTuple):
+    """A figure under the headline."""
+
+    title: str
+    value: str
+    note: str
+
+
 def render(findings: Findings) -> str:
     """Return the page. Names out of the data are escaped wherever they stand."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": _number, "duration": _duration, "percent": _percent, "steps": _steps}
+    environment.filters |= {"value": formatted, "duration": _duration, "embedded": _embedded}
+    environment.tests |= {"table": lambda body: isinstance(body, Table), "number": _is_number}
     evaluation = findings.evaluation
-    model = next(row for row in evaluation["leaderboard"] if row["kind"] == "lstm")
+    metrics = parse(evaluation["metrics"])
     return environment.get_template(TEMPLATE).render(
         findings=findings,
         evaluation=evaluation,
-        model=model,
-        best=next(row for row in evaluation["leaderboard"] if row["name"] == evaluation["best_baseline"]),
-        against=evaluation["tests"]["best_baseline"],
+        metrics=metrics,
+        metrics_hint=_metrics_hint(metrics, evaluation["noun"]),
+        tiles=_tiles(evaluation, metrics),
         outcome=_outcome(evaluation),
-        lowest=_lowest(evaluation["leaderboard"]),
-        plots=_plots(findings),
+        best={metric.name: _best(metric, evaluation["leaderboard"]) for metric in metrics},
+        rows_of_sections=_paired(findings.sections),
+        search=_paired(_search(findings.study)),
         recipe=_side_by_side(findings.model.get("members", [])),
         states=_states(findings.study),
         # plotly.js is our own dependency's text, the one thing on the page that is not escaped.
@@ -71,51 +72,108 @@ def render(findings: Findings) -> str:
     )
 
 
-def _plots(findings: Findings) -> dict[str, Markup]:
-    evaluation, study = findings.evaluation, findings.study
-    palette = charts.colours(evaluation["leaderboard"])
-    figures: dict[str, go.Figure] = {
-        "horizon": charts.by_horizon(evaluation["by_horizon"], palette),
-        "calibration": charts.calibration(evaluation["quantiles"], evaluation["calibration"], palette),
-    }
-    if findings.examples:
-        figures["examples"] = charts.examples(findings.examples, evaluation["best_baseline"], palette)
-    if any(trial.value is not None for trial in study.trials):
-        figures["history"] = charts.search_history(study)
-    if len(findings.series) > 1:
-        figures["series"] = charts.by_series(findings.series, evaluation["best_baseline"])
-    if study.importance:
-        figures["importance"] = charts.importance(study.importance)
-    return {name: _embedded(name, figure) for name, figure in figures.items()}
+def formatted(value: Any, format_: str = ".3f") -> str:
+    """Return a cell's text; ``format_`` is a ``Metric``'s and applies to floats. Text stays as it is."""
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if format_ == PERCENT:
+        text = f"{100 * value:.1f} %"
+    elif isinstance(value, int):
+        text = f"{value:,}"
+    else:
+        text = f"{value:,{format_}}" if abs(value) < 1000 else f"{value:,.0f}"
+    return text.replace("-", "−")
 
 
-def _embedded(name: str, figure: go.Figure) -> Markup:
-    # plotly writes <, > and / of its JSON as escapes, so nothing in the data can end the script element.
-    part = to_html(
-        figure,
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=f"plot-{name}",
-        default_height=f"{figure.layout.height}px",
-        config={"displayModeBar": False, "responsive": True},
-    )
-    return Markup(part)  # noqa: S704
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _tiles(evaluation: dict[str, Any], metrics: list[Metric]) -> list[Tile]:
+    """Return the headline figures: the model's, the best baseline's, and what the paired test says of the two."""
+    headline, last = metrics[0], metrics[-1]
+    rows = {row["name"]: row for row in evaluation["leaderboard"]}
+    model = next(row for row in evaluation["leaderboard"] if row["kind"] == "lstm")
+    tiles = [Tile(headline.title, formatted(model[headline.name], headline.format), "lstm, sealed test")]
+    if (best := evaluation["best_baseline"]) is not None:
+        against = evaluation["tests"]["best_baseline"]
+        low, high = formatted(against["low"]), formatted(against["high"])
+        won = "–" if against["won"] is None else f"{100 * against['won']:.0f} %"
+        tiles += [
+            Tile("Best baseline", formatted(rows[best][headline.name], headline.format), best),
+            Tile(f"{evaluation['noun'].capitalize()}s won", won, f"against {best}"),
+            Tile(f"Difference in {evaluation['error']}", formatted(against["difference"]), f"95 %: {low} to {high}"),
+        ]
+    if last is not headline:
+        tiles.append(Tile(last.title[:1].upper() + last.title[1:], formatted(model[last.name], last.format), "lstm"))
+    return tiles
+
+
+def _metrics_hint(metrics: list[Metric], noun: str) -> str:
+    """Return which way each metric points, and what those are that need a word."""
+    higher = [metric.title for metric in metrics if metric.higher_is_better]
+    lower = [metric.title for metric in metrics if metric.higher_is_better is False]
+    parts = [f"All on the same sealed {noun}s."]
+    parts += [f"More is better: {', '.join(higher)}."] if higher else []
+    parts += [f"Less is better: {', '.join(lower)}."] if lower else []
+    return " ".join([*parts, *(f"{metric.title}: {metric.hint}." for metric in metrics if metric.hint)])
+
+
+def _best(metric: Metric, leaderboard: list[dict[str, Any]]) -> float | None:
+    """Return the best value of a leaderboard's column; None where there is no better or worse."""
+    known = [row[metric.name] for row in leaderboard if row.get(metric.name) is not None]
+    return min(known, key=metric.cost) if known and metric.higher_is_better is not None else None
 
 
 def _outcome(evaluation: dict[str, Any]) -> str:
     """Return good, bad or even: does the page's headline say that the model won?"""
     if not evaluation["beats_baselines"]:
         return "bad"
-    return "good" if evaluation["tests"]["best_baseline"]["outcome"] == "better" else "even"
+    test = evaluation["tests"].get("best_baseline") or evaluation["tests"].get("champion")
+    return "good" if test and test["outcome"] == "better" else "even"
 
 
-def _lowest(leaderboard: list[dict[str, Any]]) -> dict[str, float | None]:
-    """Return the best value of each column of the leaderboard in which less is better."""
-    best: dict[str, float | None] = {}
-    for column in ("mase", "wql", "smape", "mae", "rmse"):
-        known = [row[column] for row in leaderboard if row.get(column) is not None]
-        best[column] = min(known) if known else None
-    return best
+def _paired(sections: list[Section]) -> list[list[Section]]:
+    """Return the page's rows: a wide section alone, narrow ones in twos."""
+    rows: list[list[Section]] = []
+    for section in sections:
+        if rows and not section.wide and len(rows[-1]) == 1 and not rows[-1][0].wide:
+            rows[-1].append(section)
+        else:
+            rows.append([section])
+    return rows
+
+
+def _search(study: StudySummary) -> list[Section]:
+    counted = ", ".join(f"{count} {state}" for state, count, _ in _states(study))
+    hint = f"{len(study.trials)} trials{f': {counted}' if counted else ''}. Validation part; lower is better."
+    valued = any(trial.value is not None for trial in study.trials)
+    ranked = charts.importance(study.importance) if study.importance else f"{study.importance_note}."
+    return [
+        Section("Search", hint, charts.search_history(study) if valued else "No trial reported a value.", wide=False),
+        Section(
+            "Parameter importance",
+            "Share of the variation between trials that a parameter explains.",
+            ranked,
+            wide=False,
+        ),
+    ]
+
+
+def _embedded(section: Section) -> Markup:
+    # plotly writes <, > and / of its JSON as escapes, so nothing in the data can end the script element.
+    assert isinstance(section.body, go.Figure)
+    part = to_html(
+        section.body,
+        full_html=False,
+        include_plotlyjs=False,
+        div_id=f"plot-{section.name}",
+        default_height=f"{section.body.layout.height or 360}px",
+        config={"displayModeBar": False, "responsive": True},
+    )
+    return Markup(part)  # noqa: S704
 
 
 def _side_by_side(members: list[dict[str, Any]]) -> list[tuple[str, list[Any]]]:
@@ -136,25 +194,6 @@ def _states(study: StudySummary) -> list[tuple[str, int, float]]:
     """Return how many trials ended in each state and the seconds that they took together."""
     states = dict.fromkeys(trial.state for trial in study.trials)
     return [(state, len(rows), sum(row.seconds for row in rows)) for state in states if (rows := study.of_state(state))]
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    if value is None:
-        return "–"
-    text = f"{value:,.{digits}f}" if abs(value) < 1000 else f"{value:,.0f}"
-    return text.replace("-", "−")
-
-
-def _steps(count: int, frequency: str) -> str:
-    """Return ``count`` steps of ``frequency`` in words: 24 months, 24 steps of 15 minutes."""
-    unit = _UNITS.get(frequency.lstrip("0123456789"), "step")
-    width = int(frequency[: len(frequency) - len(frequency.lstrip("0123456789"))] or 1)
-    plural = unit if count == 1 and width == 1 else f"{unit}s"
-    return f"{count} {plural}" if width == 1 else f"{count} steps of {width} {plural}"
-
-
-def _percent(value: float | None, digits: int = 0) -> str:
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def _duration(seconds: float) -> str:

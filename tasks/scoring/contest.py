@@ -1,26 +1,20 @@
-"""All forecasters on the same sealed windows: what ``evaluate`` writes and ``report`` reads.
+"""All models on the same sealed part: the leaderboard, the paired tests and the decision, whatever the problem kind.
 
-    evaluation.json     leaderboard, tests, verdict, errors by step, calibration
-    examples.json       a few windows from best to worst, with their history, to be drawn
-    forecasts.parquet   item_id, end, step, actual, a column of the model for each quantile, the medians of the others
-    windows.parquet     item_id, end, and each forecaster's error in units of MASE
-    items.parquet       item_id, and likewise
-
-Shapes: W windows, F steps of the horizon, Q quantile levels.
+Shapes: N errors, one for each window or item.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.scoring import metrics
+from tasks.kinds.metric import Metric
 from tasks.scoring.comparison import Comparison, compare
 
 Floats = NDArray[np.float64]
@@ -28,138 +22,115 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Entry:
-    """One forecaster's quantiles for all windows and the seconds that they took."""
+    """One contestant: its scores by metric, its error in each window or item, and the seconds that it took."""
 
     name: str
     kind: Literal["lstm", "baseline", "champion"]
-    quantiles_WFQ: Floats
+    scores: dict[str, float]
+    errors_N: Floats
     seconds: float
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Forecasters and truth on the same windows; the first entry is the model that is being proved.
+    """Contestants on the same sealed part; the first entry is the model that is being proved.
 
-    ``items_W`` are places in ``item_ids``; ``scale_W`` is the seasonal naive error of each window's training part.
+    ``metrics`` has the headline first, by which everything is decided. ``weights_N`` is each error's part in the mean.
+    ``noun`` says what is counted, window or item, and ``error`` what ``errors_N`` are.
     """
 
-    item_ids: list[str]
-    items_W: NDArray[np.int64]
-    ends_W: NDArray[np.int64]
-    truth_WF: Floats
-    scale_W: Floats
-    levels: list[float]
+    metrics: list[Metric]
     entries: list[Entry]
+    weights_N: Floats
+    noun: str
+    error: str
 
-    def median(self, entry: Entry) -> Floats:
-        return entry.quantiles_WFQ[:, :, self.levels.index(0.5)]
-
-    def scaled_errors(self, entry: Entry) -> Floats:
-        return metrics.scaled_errors(self.truth_WF, self.median(entry), self.scale_W)
+    @property
+    def headline(self) -> Metric:
+        return self.metrics[0]
 
     def of_kind(self, kind: str) -> list[Entry]:
         return [entry for entry in self.entries if entry.kind == kind]
 
-    def mase(self, entry: Entry) -> float:
-        return metrics.mase(self.truth_WF, self.median(entry), self.scale_W, self.items_W)
+    def cost(self, entry: Entry) -> float:
+        """Return the headline metric as what is to be small."""
+        return self.headline.cost(entry.scores[self.headline.name])
+
+    def shown(self, entry: Entry) -> str:
+        return self.headline.shown(entry.scores[self.headline.name])
 
 
 def summary(contest: Contest, champion_note: str | None = None) -> dict[str, Any]:
-    """Return the content of ``evaluation.json``; ``champion_note`` says why a champion could not be compared."""
+    """Return what ``evaluation.json`` says of every kind; ``champion_note``: why a champion could not be compared."""
     model, champions = contest.entries[0], contest.of_kind("champion")
-    best_baseline = min(contest.of_kind("baseline"), key=contest.mase)
-    tests = {"best_baseline": _paired(contest, model, best_baseline)}
-    if champions:
-        tests["champion"] = _paired(contest, model, champions[0])
-    errors = {entry.name: contest.scaled_errors(entry) for entry in contest.entries}
+    mine = contest.cost(model)
+    best = min(contest.of_kind("baseline"), key=contest.cost, default=None)
+    rivals = ({"best_baseline": best} if best else {}) | ({"champion": champions[0]} if champions else {})
+    tests = {name: _paired(contest, model, rival) for name, rival in rivals.items()}
     return {
-        "kind": "forecast",
-        "windows": int(np.isfinite(contest.truth_WF).any(axis=1).sum()),
-        "items": len(np.unique(contest.items_W)),
-        "horizon": contest.truth_WF.shape[1],
-        "quantiles": contest.levels,
+        "metrics": [metric._asdict() for metric in contest.metrics],
+        "noun": contest.noun,
+        "error": contest.error,
         "leaderboard": _leaderboard(contest),
-        "best_baseline": best_baseline.name,
-        "beats_baselines": contest.mase(model) <= contest.mase(best_baseline),
-        "beats_champion": champion_note is None and all(contest.mase(model) < contest.mase(c) for c in champions),
+        "best_baseline": best.name if best else None,
+        "beats_baselines": best is None or (math.isfinite(mine) and mine <= contest.cost(best)),
+        "beats_champion": champion_note is None and all(mine < contest.cost(champion) for champion in champions),
         "tests": {name: {**asdict(test), "outcome": test.outcome} for name, test in tests.items()},
-        "verdict": _verdict(contest, tests, champion_note),
+        "verdict": _verdict(contest, rivals, tests, champion_note),
         "notes": [note for entry in contest.entries for note in entry.notes],
-        "by_horizon": {name: metrics.by_step(error_WF).tolist() for name, error_WF in errors.items()},
-        "calibration": {e.name: metrics.coverage(contest.truth_WF, e.quantiles_WFQ) for e in contest.entries},
     }
 
 
-def write(contest: Contest, facts: dict[str, Any], examples: list[dict[str, Any]], out: Path) -> None:
-    """Write the files that the module's docstring lists into ``out``."""
-    import polars as pl
-
-    (out / "evaluation.json").write_text(json.dumps(jsonable(facts), indent=2, allow_nan=False))
-    (out / "examples.json").write_text(json.dumps(jsonable(examples), allow_nan=False))
-    _forecasts(contest).write_parquet(out / "forecasts.parquet")
-    errors = {entry.name: contest.scaled_errors(entry) for entry in contest.entries}
-    windows = {name: metrics.per_window(error_WF) for name, error_WF in errors.items()}
-    ids_W = [contest.item_ids[item] for item in contest.items_W]
-    pl.DataFrame({"item_id": ids_W, "end": contest.ends_W, **windows}).write_parquet(out / "windows.parquet")
-    items_N = np.unique(contest.items_W)
-    items = {name: metrics.per_item(error_WF, contest.items_W)[1] for name, error_WF in errors.items()}
-    pl.DataFrame({"item_id": [contest.item_ids[i] for i in items_N], **items}).write_parquet(out / "items.parquet")
+def decision(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts of an ``Evaluation``."""
+    return {name: facts[name] for name in ("best_baseline", "beats_baselines", "beats_champion")}
 
 
-def jsonable(value: Any) -> Any:
-    """Return ``value`` with None for every NaN and infinity, which JSON does not know."""
+def write_json(content: Any, path: Path) -> None:
+    """Write strict JSON, with null for every NaN and infinity, which JSON does not know."""
+    path.write_text(json.dumps(_jsonable(content), indent=2, allow_nan=False, ensure_ascii=False), encoding="utf-8")
+
+
+def _jsonable(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: jsonable(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [jsonable(inner) for inner in value]
+        return {key: _jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(inner) for inner in value]
+    if isinstance(value, np.generic):
+        return _jsonable(value.item())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _leaderboard(contest: Contest) -> list[dict[str, Any]]:
-    rows = []
-    for entry in contest.entries:
-        scores = metrics.score(contest.truth_WF, entry.quantiles_WFQ, contest.levels, contest.scale_W, contest.items_W)
-        rows.append({"name": entry.name, "kind": entry.kind, **asdict(scores), "seconds": round(entry.seconds, 2)})
-    return sorted(rows, key=lambda row: row["mase"])
+    return [
+        {"name": entry.name, "kind": entry.kind, **entry.scores, "seconds": round(entry.seconds, 2)}
+        for entry in sorted(contest.entries, key=contest.cost)
+    ]
 
 
 def _paired(contest: Contest, model: Entry, other: Entry) -> Comparison:
-    weights_W = metrics.window_weights(contest.truth_WF, contest.items_W)
-    mine, theirs = (metrics.per_window(contest.scaled_errors(entry)) for entry in (model, other))
-    return compare(model.name, other.name, mine, theirs, weights_W)
+    found = compare(model.name, other.name, model.errors_N, other.errors_N, contest.weights_N, noun=contest.noun)
+    mine, theirs = contest.cost(model), contest.cost(other)
+    return replace(found, confirmed=mine < theirs if found.difference < 0 else mine > theirs)
 
 
-def _verdict(contest: Contest, tests: dict[str, Comparison], champion_note: str | None) -> list[str]:
+def _verdict(
+    contest: Contest, rivals: dict[str, Entry], tests: dict[str, Comparison], champion_note: str | None
+) -> list[str]:
     model = contest.entries[0]
-    mine = contest.mase(model)
-    better = sorted((entry for entry in contest.of_kind("baseline") if contest.mase(entry) < mine), key=contest.mase)
-    sentences = [test.sentence() for test in tests.values()]
+    mine = contest.cost(model)
+    better = sorted((entry for entry in contest.of_kind("baseline") if contest.cost(entry) < mine), key=contest.cost)
+    sentences = [test.sentence(contest.shown(model), contest.shown(rivals[name])) for name, test in tests.items()]
     if better:
-        listed = ", ".join(f"{entry.name} {contest.mase(entry):.3f}" for entry in better)
-        sentences.insert(0, f"A baseline wins: {listed} against {model.name} {mine:.3f}")
+        listed = ", ".join(f"{entry.name} {contest.shown(entry)}" for entry in better)
+        sentences.insert(0, f"A baseline wins: {listed} against {model.name} {contest.shown(model)}")
+    if not tests:
+        counted = len(model.errors_N)
+        sentences.append(
+            f"{model.name}: {contest.headline.title} {contest.shown(model)} on {counted} "
+            f"{contest.noun}{'' if counted == 1 else 's'}; there is no baseline to compare it with"
+        )
     if champion_note is not None:
         sentences.append(f"The champion was not comparable: {champion_note}")
     return sentences
-
-
-def _forecasts(contest: Contest) -> Any:
-    import polars as pl
-
-    windows, horizon = contest.truth_WF.shape
-    model, *others = contest.entries
-    quantiles = {
-        f"{model.name}_{level:g}": model.quantiles_WFQ[:, :, place].ravel()
-        for place, level in enumerate(contest.levels)
-    }
-    ids = pl.Series([contest.item_ids[item] for item in contest.items_W], dtype=pl.String)
-    return pl.DataFrame(
-        {
-            "item_id": ids.gather(np.repeat(np.arange(windows), horizon)),
-            "end": np.repeat(contest.ends_W, horizon),
-            "step": np.tile(np.arange(1, horizon + 1), windows),
-            "actual": pl.Series(contest.truth_WF.ravel()).fill_nan(None),
-            **quantiles,
-            **{entry.name: contest.median(entry).ravel() for entry in others},
-        }
-    )

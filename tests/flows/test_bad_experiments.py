@@ -35,7 +35,7 @@ SETTINGS = {
     "horizon of zero": ("problem.horizon=0", "problem.horizon: must be greater than or equal to 1", "change it"),
     "null for a number": ("problem.horizon=null", "problem.horizon: must be a valid integer", "Steps to predict"),
     "season of zero": ("problem.season_length=0", "problem.season_length: must be greater", "Steps in a season"),
-    "unknown kind of problem": ("problem.kind=forcast", "problem.kind: must be 'forecast'", "did you mean forecast?"),
+    "unknown kind of problem": ("problem.kind=forcast", "problem.kind: must be one of forecast, classify", "did you mean forecast?"),
     "quantiles that fall": (
         "problem.quantiles=[0.9, 0.5, 0.1]",
         "problem.quantiles: quantile levels must rise",
@@ -51,14 +51,25 @@ SETTINGS = {
     ),
     "duration without a unit": ("search.time_budget=120", "search.time_budget: must be a valid string", "90s, 2m"),
     "no trials": ("search.max_trials=0", "search.max_trials: must be greater than or equal to 1", "change it"),
-    "unknown metric": ("search.metric=masse", "search.metric: must be 'mase' or 'wql'", "did you mean mase?"),
-    "no heads": ("search.heads=[]", "search.heads: must have at least 1 item", "encoder-decoder"),
-    "unknown head in a list": ("search.heads=[direct, decodr]", "search.heads[1]: must be", "did you mean decoder?"),
+    "unknown metric": ("search.metric=masse", "search.metric: must be one that this problem", "did you mean mase?"),
+    "no kind of problem": ("problem={}", "problem.kind: must be one of forecast", "problem.kind"),
+    "a problem that reads sequences": ("problem={kind: classify}", "problem classify learns from seq", "data.input"),
+    "an input that the problem cannot read": (
+        "data={source: a.csv, target: y, input: {kind: audio, column: path}}",
+        "problem forecast learns from series",
+        "data.timestamp",
+    ),
+    "an unknown input": (
+        "data={source: a.csv, target: y, input: {kind: txt, column: path}}",
+        "data.input.kind: must be one of",
+        "did you mean text?",
+    ),
+    "a parameter without values": ("search.space={head: []}", "search.space: must have at least 1", "head: [direct]"),
     "text for a switch": ("search.pruning=perhaps", "search.pruning: must be a valid boolean", "falls behind"),
     "negative seed": ("search.seed=-1", "search.seed: must be greater than or equal to 0", "change it"),
     "too many members": ("fit.members=1000", "fit.members: must be less than or equal to 32", "trained anew"),
     "unknown precision": ("fit.precision=8-bit", "fit.precision: must be '32-true'", "choose"),
-    "unknown baseline": ("evaluate.baselines=[arima]", "evaluate.baselines[0]: must be 'last_value'", "choose"),
+    "unknown baseline": ("evaluate.baselines=[arima]", "evaluate.baselines: must be one", "last_value"),
     "no test windows": ("split.test_windows=0", "split.test_windows: must be greater", "sealed part"),
     "unknown promotion": ("register.promote=always", "register.promote: must be 'auto' or 'never'", "choose"),
     "a number for a source": ("data.source=5", "data.source: must be a valid string, or must be", "A CSV or parquet"),
@@ -137,7 +148,7 @@ def test_a_directory_and_binary_text_are_refused(capsys: pytest.CaptureFixture[s
 
 
 def test_all_that_is_wrong_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("experiment.yaml").write_text(yaml.safe_dump({"data": {"target": "y"}, "problem": {}, "search": {"seeed": 1}}))
+    Path("experiment.yaml").write_text(yaml.safe_dump({"data": {"target": "y"}, "problem": {"kind": "forecast"}, "search": {"seeed": 1}}))
     assert main(["check", "experiment.yaml"]) == 2
     said = capsys.readouterr().err
     assert [line for line in said.splitlines() if line.startswith("error")] == [

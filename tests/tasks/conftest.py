@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from tasks import store
-from tasks.ingest import IngestConfig, ingest_table
+from tasks.ingest import SeriesData, ingest_table
 from tasks.references import Table
 
 
@@ -56,7 +56,7 @@ def ingest(home: Path) -> Callable[..., Ingested]:
     def call(source: Any, **config: Any) -> Ingested:
         named = {"target": "y", "timestamp": "t", **config}
         source = str(source) if isinstance(source, Path) else source
-        table = ingest_table.fn(IngestConfig(source=source, **named))
+        table = ingest_table.fn(SeriesData(source=source, **named))
         return Ingested(table, store.path(table))
 
     return call

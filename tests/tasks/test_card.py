@@ -10,7 +10,9 @@ import pytest
 from panels import PLAIN, RICH, make_facts
 
 from models.encoding import Encoding
+from tasks.kinds import forecast
 from tasks.reporting.card import model_card
+from tasks.scoring.forecast_contest import METRICS
 
 EVALUATION: dict[str, Any] = {
     "verdict": ["lstm 0.9 beats linear 1.2 on 8 windows", "a second sentence"],
@@ -18,6 +20,8 @@ EVALUATION: dict[str, Any] = {
         {"name": "lstm", "mase": 0.91234, "wql": 0.051, "smape": 7.5, "coverage_80": 0.79},
         {"name": "linear", "mase": 1.2, "wql": 0.06, "smape": 8.25, "coverage_80": 0.5},
     ],
+    "metrics": [metric._asdict() for metric in METRICS],
+    "notes": ["auto_ets failed on 1 of 8 windows"],
     "windows": 8,
     "items": 4,
 }
@@ -26,7 +30,7 @@ EVALUATION: dict[str, Any] = {
 def card(encoding: Encoding = PLAIN, findings: list[dict[str, Any]] | None = None, **changes: Any) -> str:
     facts = make_facts(encoding, **changes).model_dump(mode="json")
     described = {"facts": facts, "members": [{"context_length": 28}, {"context_length": 56}]}
-    return model_card("sales", described, EVALUATION, findings or [])
+    return model_card("sales", forecast.card(described, EVALUATION), EVALUATION, findings or [])
 
 
 def code_of(text: str) -> str:
@@ -37,7 +41,9 @@ def test_the_card_tells_the_task_the_verdict_and_the_leaderboard() -> None:
     text = card()
     assert text.startswith("# sales\n\nForecasts y 5 steps of 1d ahead, as 3 quantiles. An ensemble of 2 LSTM")
     assert "- lstm 0.9 beats linear 1.2 on 8 windows\n- a second sentence\n" in text
-    assert "| lstm | 0.912 | 0.0510 | 7.50 | 79 % |\n| linear | 1.200 | 0.0600 | 8.25 | 50 % |\n" in text
+    assert "- auto_ets failed on 1 of 8 windows\n" in text
+    assert "| model | MASE | WQL | sMAPE | in 80 % |\n|---|---:|---:|---:|---:|\n" in text
+    assert "| lstm | 0.912 | 0.0510 | 7.50 | 79.0 % |\n| linear | 1.200 | 0.0600 | 8.25 | 50.0 % |\n" in text
     assert "8 windows of 4 series." in text
     assert "at most 56 steps of the past" in text
 

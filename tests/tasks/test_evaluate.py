@@ -17,24 +17,25 @@ from models import bundle
 from models.forecaster import Forecaster, ForecasterSpace
 from models.problem import Forecast
 from tasks import store
-from tasks.evaluate import EvaluateConfig, evaluate_model
-from tasks.ingest import IngestConfig, ingest_table
+from tasks.errors import InputError
+from tasks.evaluate import EvaluateConfig, check_baselines, evaluate_model
+from tasks.ingest import SeriesData, ingest_table
 from tasks.kinds import forecast_evaluation
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import Dataset, Model
-from tasks.scoring import contest
-from tasks.scoring.contest import Contest, Entry
+from tasks.scoring import forecast_contest as contest
+from tasks.scoring.forecast_contest import ForecastContest
 
 LEVELS = [0.1, 0.5, 0.9]
 CHEAP: Any = ["last_value", "seasonal_naive", "linear"]
 
 
-def entry(name: str, kind: Any, truth: Any, error: float) -> Entry:
-    return Entry(name, kind, truth[:, :, None] + error + np.array([-1.0, 0.0, 1.0]), 0.5)
+def entry(name: str, kind: Any, truth: Any, error: float) -> contest.Forecaster:
+    return contest.Forecaster(name, kind, truth[:, :, None] + error + np.array([-1.0, 0.0, 1.0]), 0.5)
 
 
-def held(model_error: float, baseline_error: float, champion_error: float | None = None) -> Contest:
+def held(model_error: float, baseline_error: float, champion_error: float | None = None) -> ForecastContest:
     rng = np.random.default_rng(0)
     truth = rng.normal(100, 10, (40, 6))
     champion = [] if champion_error is None else [entry("champion v1", "champion", truth, champion_error)]
@@ -47,7 +48,7 @@ def held(model_error: float, baseline_error: float, champion_error: float | None
     truth = truth + rng.normal(0, 0.01, truth.shape)
     truth[3, 2] = np.nan
     ids = [f"item {i}" for i in range(40)]
-    return Contest(ids, np.arange(40), np.full(40, 50), truth, np.full(40, 2.0), LEVELS, entries)
+    return ForecastContest(ids, np.arange(40), np.full(40, 50), truth, np.full(40, 2.0), LEVELS, entries)
 
 
 def test_a_model_that_is_ahead_leads_the_board_and_beats_everyone() -> None:
@@ -112,18 +113,19 @@ def prepared(home: Path, horizon: int = 7) -> Dataset:
         y = 10 * (item + 1) + 3 * np.sin(np.arange(90) * 2 * np.pi / 7) + rng.normal(0, 0.5, 90)
         lines += [f"s{item},{days[i]},{'' if i in (20, 85) else round(y[i], 3)}" for i in range(90)]
     source.write_text("\n".join(lines) + "\n")
-    table = ingest_table.fn(IngestConfig(source=str(source), item_id="k", timestamp="t", target="y"))
+    table = ingest_table.fn(SeriesData(source=str(source), item_id="k", timestamp="t", target="y"))
     return prepare_dataset.fn(table, Forecast(horizon=horizon, quantiles=LEVELS), SplitConfig(test_windows=2))
 
 
 def untrained(dataset: Dataset, seed: int = 0) -> Model:
     facts = ForecastDataset(store.path(dataset)).facts
-    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)).ask()
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
+    study.enqueue_trial({"head": "direct"})
     torch.manual_seed(seed)
-    forecaster = Forecaster(ForecasterSpace(facts, ["direct"]).suggest(trial), facts)
+    forecaster = Forecaster(ForecasterSpace(facts).suggest(study.ask()), facts)
 
     def write(out: Path) -> dict[str, Any]:
-        bundle.write_description(out, facts, [forecaster.config])
+        bundle.write_description(out, "forecast", facts, [forecaster.config])
         bundle.save_weights(forecaster, out / "member-0.safetensors")
         return {}
 
@@ -184,10 +186,25 @@ def test_a_champion_with_at_least_this_horizon_is_compared(home: Path, tmp_path:
     facts = contest_with(home, rival_horizon, tmp_path / "out")
     mase = {row["kind"]: row["mase"] for row in facts["leaderboard"]}
     assert facts["beats_champion"] is (mase["lstm"] < mase["champion"])
-    assert facts["tests"]["champion"]["windows"] == 16
+    assert facts["tests"]["champion"]["count"] == 16
 
 
 def test_a_champion_with_a_shorter_horizon_is_not_comparable(home: Path, tmp_path: Path) -> None:
     facts = contest_with(home, 3, tmp_path / "out")
     assert facts["beats_champion"] is False
     assert facts["verdict"][-1] == "The champion was not comparable: it forecasts 3 steps and the horizon is now 7"
+
+
+def test_baselines_are_all_that_the_kind_has_unless_some_are_named() -> None:
+    assert check_baselines("forecast", None) == ["last_value", "seasonal_naive", "auto_ets", "linear"]
+    assert check_baselines("forecast", ["linear", "last_value", "linear"]) == ["linear", "last_value"]
+
+
+def test_a_baseline_that_the_kind_does_not_have_is_refused_with_the_one_that_was_meant(home: Path) -> None:
+    dataset = prepared(home)
+    with pytest.raises(InputError) as refused:
+        evaluate_model.fn(untrained(dataset), dataset, None, EvaluateConfig(baselines=["autoets", "linear"]))
+    assert str(refused.value) == (
+        "evaluate.baselines must be baselines of the kind forecast (got 'autoets'): did you mean auto_ets? "
+        "choose of last_value, seasonal_naive, auto_ets, linear"
+    )

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from tasks.data import buckets
-from tasks.ingest import IngestConfig, Query
+from tasks.ingest import Query, SeriesData
 
 
 def monthly(day: int, months: int) -> list[date]:
@@ -234,13 +234,13 @@ def test_full_disk_is_an_input_error_and_leaves_nothing(tmp_path, csv, monkeypat
     if subprocess.run([*mount, "sh", "true"], check=False, stderr=subprocess.DEVNULL).returncode:
         pytest.skip("needs leave to mount a tmpfs")
     monkeypatch.setenv("CAROUSEL_HOME", f"{tmp_path}/disk/home")
-    config = IngestConfig(source=str(tmp_path / "f.parquet"), target="y", timestamp="t")
+    config = SeriesData(source=str(tmp_path / "f.parquet"), target="y", timestamp="t")
     rng = np.random.default_rng(0)
     pl.DataFrame({"t": range(200_000), "y": rng.normal(size=200_000)}).write_parquet(tmp_path / "f.parquet")
     program = (
         "import pathlib, sys\n"
-        "from tasks.errors import InputError; from tasks.ingest import IngestConfig, ingest_table\n"
-        "try: ingest_table.fn(IngestConfig.model_validate_json(sys.argv[1]))\n"
+        "from tasks.errors import InputError; from tasks.ingest import SeriesData, ingest_table\n"
+        "try: ingest_table.fn(SeriesData.model_validate_json(sys.argv[1]))\n"
         "except InputError as error: print(error)\n"
         "print(list(pathlib.Path(sys.argv[2]).rglob('manifest.json')))"
     )
@@ -252,10 +252,10 @@ def test_full_disk_is_an_input_error_and_leaves_nothing(tmp_path, csv, monkeypat
 
 
 def test_stage_runs_from_its_config_in_a_fresh_process(csv, home) -> None:
-    config = IngestConfig(source=str(csv("t,y", "1,1", "2,2")), target="y", timestamp="t")
+    config = SeriesData(source=str(csv("t,y", "1,1", "2,2")), target="y", timestamp="t")
     program = (
-        "import json, sys; from tasks.ingest import IngestConfig, ingest_table\n"
-        "print(json.dumps(ingest_table.fn(IngestConfig.model_validate_json(sys.argv[1])).to_json()))"
+        "import json, sys; from tasks.ingest import SeriesData, ingest_table\n"
+        "print(json.dumps(ingest_table.fn(SeriesData.model_validate_json(sys.argv[1])).to_json()))"
     )
     command = [sys.executable, "-c", program, config.model_dump_json()]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -280,10 +280,10 @@ def test_weather_of_new_york_keeps_its_gaps_and_its_zone(tmp_path, ingest) -> No
 
 
 def test_config_takes_one_name_for_a_list_and_refuses_unknown_keys() -> None:
-    assert IngestConfig(source="f.csv", target="y", timestamp="t", item_id="k").item_id == ["k"]
+    assert SeriesData(source="f.csv", target="y", timestamp="t", item_id="k").item_id == ["k"]
     with pytest.raises(ValueError, match="targets"):
-        IngestConfig(source="f.csv", targets="y", timestamp="t")
+        SeriesData(source="f.csv", targets="y", timestamp="t")
     with pytest.raises(ValueError, match="frequency"):
-        IngestConfig(source="f.csv", target="y", timestamp="t", frequency="hourly")
+        SeriesData(source="f.csv", target="y", timestamp="t", frequency="hourly")
     with pytest.raises(ValueError, match="connection"):
-        IngestConfig(source=Query(sql="select 1", connection=""), target="y", timestamp="t")
+        SeriesData(source=Query(sql="select 1", connection=""), target="y", timestamp="t")

@@ -16,7 +16,7 @@ from registered import register_untrained
 from tasks import registry, store
 from tasks.data import buckets
 from tasks.errors import InputError
-from tasks.ingest import IngestConfig, ingest_table
+from tasks.ingest import SeriesData, ingest_table
 from tasks.predict import predict_table
 from tasks.references import ModelVersion, Predictions, Table
 
@@ -90,7 +90,7 @@ def version(versions: tuple[Path, dict[str, ModelVersion]], monkeypatch: pytest.
 
 def ingested(rows: pl.DataFrame, directory: Path, **roles: Any) -> Table:
     rows.write_parquet(directory / "new.parquet")
-    return ingest_table.fn(IngestConfig(source=str(directory / "new.parquet"), **roles))
+    return ingest_table.fn(SeriesData(source=str(directory / "new.parquet"), **roles))
 
 
 def read(predictions: Predictions) -> pl.DataFrame:

@@ -24,6 +24,7 @@ from tasks import registry, store
 from tasks.environment import environment
 from tasks.ingest import ingest_table
 from tasks.kinds.forecast import evaluate
+from tasks.leaderboard import leaderboard, verdict
 from tasks.predict import predict_table
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import ModelVersion
@@ -145,6 +146,16 @@ def test_the_signature_names_every_column_and_accepts_the_example(version: Model
     forecast = model.predict(example)
     assert list(forecast.columns) == [column.name for column in signature.outputs]
     assert (len(forecast), forecast["forecast"].isna().sum()) == (HORIZON, 0)
+
+
+def test_the_leaderboard_has_the_versions_and_the_baselines_of_the_champion(
+    stages: Stages, version: ModelVersion
+) -> None:
+    (rows,) = leaderboard(NAME)
+    assert list(rows[0]) == ["model", "what", "alias", "MASE", "WQL", "sMAPE", "in 80 %", "age"]
+    assert [(row["what"], row["alias"]) for row in rows] == [("version 1", "challenger, champion"), ("last_value", "")]
+    assert rows[0]["MASE"] < rows[1]["MASE"]
+    assert verdict(version)[0].startswith("lstm ")
 
 
 def test_no_artifact_is_a_pickle(version: ModelVersion, client: MlflowClient) -> None:
@@ -397,4 +408,4 @@ def test_a_champion_of_a_much_longer_horizon_is_measured_on_the_windows_of_the_n
     evaluate(dataset, model, ("champion v1", rival), None, ["last_value"], 1, tmp_path)
     facts = json.loads((tmp_path / "evaluation.json").read_text())
     assert [row["name"] for row in facts["leaderboard"] if row["kind"] == "champion"] == ["champion v1"]
-    assert facts["tests"]["champion"]["windows"] == facts["windows"] == 6
+    assert facts["tests"]["champion"]["count"] == facts["windows"] == 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,12 +18,17 @@ from pydantic import BaseModel
 
 from tasks import store
 from tasks.environment import environment
+from tasks.kinds.forecast_evaluation import headed
+from tasks.kinds.metric import Metric
 from tasks.references import Dataset, Evaluation, Model, StudyResult, Table
 from tasks.report import write_report
+from tasks.reporting import forecast_sections
 from tasks.reporting.page import Findings, render
+from tasks.reporting.section import Section
+from tasks.reporting.section import Table as Rows
 from tasks.reporting.study_summary import StudySummary, TrialRow, summarise
-from tasks.scoring import contest
-from tasks.scoring.contest import Contest, Entry
+from tasks.scoring import contest, forecast_contest
+from tasks.scoring.forecast_contest import ForecastContest, Forecaster
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>"
 LEVELS = [0.1, 0.5, 0.9]
@@ -33,14 +39,15 @@ def evaluated(model_error: float = 0.5) -> dict[str, Any]:
     truth = rng.normal(100, 10, (6, 4))
     spread = np.array([-5.0, 0.0, 5.0])
     entries = [
-        Entry("lstm", "lstm", truth[:, :, None] + model_error + spread, 0.4),
-        Entry("champion v2", "champion", truth[:, :, None] + 3 + spread, 0.4),
-        Entry("linear", "baseline", truth[:, :, None] + 1 + spread, 2.0, ["linear took a rest"]),
-        Entry("last_value", "baseline", truth[:, :, None] + 30 + spread, 0.1),
+        Forecaster("lstm", "lstm", truth[:, :, None] + model_error + spread, 0.4),
+        Forecaster("champion v2", "champion", truth[:, :, None] + 3 + spread, 0.4),
+        Forecaster("linear", "baseline", truth[:, :, None] + 1 + spread, 2.0, ["linear took a rest"]),
+        Forecaster("last_value", "baseline", truth[:, :, None] + 30 + spread, 0.1),
     ]
     ids = [HOSTILE, *"abcde"]
-    held = Contest(ids, np.arange(6), np.full(6, 8), truth, np.full(6, 2.0), LEVELS, entries)
-    return contest.jsonable(contest.summary(held)) | {"season_length": 4, "frequency": "15m"}
+    held = ForecastContest(ids, np.arange(6), np.full(6, 8), truth, np.full(6, 2.0), LEVELS, entries)
+    facts = forecast_contest.summary(held) | {"season_length": 4, "frequency": "15m"}
+    return json.loads(json.dumps(headed(facts, ["load"])))
 
 
 def example(item_id: str) -> dict[str, Any]:
@@ -52,6 +59,21 @@ def example(item_id: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+SERIES: dict[str, list[Any]] = {"item_id": [HOSTILE, "b"], "lstm": [2.5, 0.5], "linear": [2.0, 1.5]}
+
+
+def write_evaluation(out: Path, evaluation: dict[str, Any], examples: list[Any], series: dict[str, list[Any]]) -> None:
+    contest.write_json(evaluation, out / "evaluation.json")
+    contest.write_json(examples, out / "examples.json")
+    pl.DataFrame(series).write_parquet(out / "items.parquet")
+
+
+def drawn(examples: list[Any], series: dict[str, list[Any]]) -> list[Section]:
+    with tempfile.TemporaryDirectory() as out:
+        write_evaluation(Path(out), evaluated(), examples, series)
+        return forecast_sections.sections(Path(out))
+
+
 def findings(**changes: Any) -> Findings:
     trials = [TrialRow(i, "pruned" if i % 3 else "complete", 2 - i / 10, 3.0, {"core": HOSTILE}) for i in range(9)]
     notice = {
@@ -61,8 +83,7 @@ def findings(**changes: Any) -> Findings:
     whole = Findings(
         table={"target": ["load"], "rows": 72, "items": 6, "findings": []},
         evaluation=evaluated(),
-        examples=[example(HOSTILE), example("b")],
-        series=[(HOSTILE, 2.5, 2.0), ("b", 0.5, 1.5)],
+        sections=drawn([example(HOSTILE), example("b")], SERIES),
         model={"members": [{"core": {"layers": 2, "dropout": 0.125}}, {"core": {"layers": 1}}]},
         study=StudySummary("study-1", trials, {"core": 0.75, HOSTILE: 0.25}),
         seconds=[("ingest", 1.25), ("search", 125.0)],
@@ -122,7 +143,8 @@ def test_the_page_says_what_was_found() -> None:
         "4 steps of 15 minutes ahead", "on 6 sealed windows of 6 series",
         "lstm 0.250 beats linear 0.500 on 6 windows (won 100 %", "linear took a rest.",
         "9 trials: 3 complete, 6 pruned", "gaps warning y 1,203 2", "core.layers 2 1", "core.dropout 0.125",
-        "search: 6 trials pruned 18.0 s", "search 2 min 05 s", "study study-1", "0123456789abcdef",
+        "search: 6 trials pruned 18.0 s", "Windows won 100 % against linear", "In 80 % 100.0 % lstm",
+        "Difference in MASE −0.250", "search 2 min 05 s", "study study-1", "0123456789abcdef",
     ):  # fmt: skip
         assert told in shown, told
 
@@ -136,12 +158,51 @@ def test_the_headline_has_the_colour_of_the_outcome(model_error: float, outcome:
 
 def test_a_page_without_examples_findings_or_values_still_stands() -> None:
     study = StudySummary("study-1", [], {}, "0 of at least 4 complete trials: too few")
-    bare = findings(examples=[], series=[], notices=[], study=study, model={}, seconds=[])
+    few = drawn([], {name: values[:1] for name, values in SERIES.items()})
+    bare = findings(sections=few, notices=[], study=study, model={}, seconds=[])
     shown = " ".join(Page(render(bare)).shown.split())
     assert "Nothing: 72 rows of 6 items without a breach." in shown
     assert "No trial reported a value." in shown
     assert "0 of at least 4 complete trials: too few." in shown
     assert "Forecasts against truth" not in shown
+    assert "Hardest series" not in shown
+
+
+def scored(**changes: Any) -> dict[str, Any]:
+    """An evaluation of a kind that is not a forecast and has no baseline."""
+    rows = [
+        {"name": "lstm", "kind": "lstm", "accuracy": 0.985, "loss": 0.1, "seconds": 0.5},
+        {"name": "champion v1", "kind": "champion", "accuracy": 0.97, "loss": None, "seconds": 0.5},
+    ]
+    metrics = [Metric("accuracy", "accuracy", True, "percent"), Metric("loss", "log loss", False, ".3f", "in nats")]
+    plain: dict[str, Any] = {
+        "kind": "classify", "title": f"Classify {HOSTILE}", "lead": "Proved on 200 items.", "noun": "item",
+        "error": "error rate", "metrics": [metric._asdict() for metric in metrics], "leaderboard": rows, "tests": {},
+        "best_baseline": None, "beats_baselines": True, "beats_champion": True, "verdict": ["It did well"], "notes": [],
+    }  # fmt: skip
+    return plain | changes
+
+
+def test_a_kind_without_baselines_has_its_metrics_and_sections_on_the_page() -> None:
+    words = Rows(["Reference", "errors", "share"], [[HOSTILE + "  x", 2, 0.5], ["b", None, 0.25]], {"share": "percent"},
+                 code=("Reference",), bold=frozenset({(1, 2)}))  # fmt: skip
+    sections = [
+        Section("Words", "What went wrong.", words),
+        Section("Only text", "Alone.", "Nothing to see", wide=False),
+    ]
+    text = render(findings(evaluation=scored(), sections=sections))
+    shown = " ".join(Page(text).shown.split())
+    for told in (
+        "More is better: accuracy. Less is better: log loss. log loss: in nats.",
+        "Model accuracy log loss Time lstm 98.5 % 0.100 0.5 s champion v1 champion 97.0 % – 0.5 s",
+        f"Reference errors share {HOSTILE} x 2 50.0 % b – 25.0 %", "Nothing to see",
+    ):  # fmt: skip
+        assert told in shown, told
+    assert '<td class=" fixed">' in text
+    assert '<td class="n best">25.0 %' in text
+    assert '<th class="n">errors' in text
+    assert "Best baseline" not in shown
+    assert "img" not in Page(text).tags
 
 
 def searched(uri: str, complete: int) -> optuna.Study:
@@ -184,9 +245,8 @@ def made(stage: str, **files: Any) -> tuple[str, str]:
         for name, content in files.items():
             (out / f"{name}.json").write_text(json.dumps(content))
         if stage == "evaluate":
-            pl.DataFrame({"item_id": ["a", "b"], "lstm": [0.5, 0.75], "linear": [1.0, 0.5]}).write_parquet(
-                out / "items.parquet"
-            )
+            series: dict[str, list[Any]] = {"item_id": ["a", "b"], "lstm": [0.5, 0.75], "linear": [1.0, 0.5]}
+            write_evaluation(out, evaluated(), [example(HOSTILE)], series)
         return {"seconds": 7.5}
 
     key = store.Key(stage, 1, Made(name=stage), ())
@@ -203,9 +263,7 @@ def test_the_stage_writes_one_file_from_references_alone(home: Path) -> None:
     dataset = Dataset(*made("prepare", dataset=short), "forecast", 6, 72)
     study = StudyResult(*made("search"), "study-1", 7, 0.5)
     model = Model(*made("fit", model=whole.model), "forecast", 2, 100)
-    evaluation = Evaluation(
-        *made("evaluate", evaluation=whole.evaluation, examples=whole.examples), "linear", True, True
-    )
+    evaluation = Evaluation(*made("evaluate"), "linear", True, True)
     report = write_report.fn(table, dataset, study, model, evaluation)
     assert sorted(path.name for path in store.path(report).iterdir()) == ["manifest.json", "report.html"]
     shown = " ".join(Page((store.path(report) / "report.html").read_text()).shown.split())
@@ -228,8 +286,15 @@ def test_a_browser_draws_every_chart_and_runs_no_name(tmp_path: Path) -> None:
     ]
     command = ["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", f"file://{page}"]
     drawn = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    assert "<title>load: Carousel report</title>" in drawn
-    for name in ("examples", "horizon", "calibration", "series", "history", "importance"):
+    assert "<title>Forecast of load: Carousel report</title>" in drawn
+    for name in (
+        "forecasts-against-truth",
+        "error-by-horizon",
+        "calibration",
+        "series-by-series",
+        "search",
+        "parameter-importance",
+    ):  # fmt: skip
         chart = drawn.index(f'id="plot-{name}"')
         assert "main-svg" in drawn[chart : chart + 2000], name
-    assert "&lt;script&gt;document.title='owned'" in drawn[drawn.index('id="plot-examples"') :]
+    assert "&lt;script&gt;document.title='owned'" in drawn[drawn.index('id="plot-forecasts-against-truth"') :]

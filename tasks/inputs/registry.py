@@ -1,0 +1,65 @@
+"""The registry of what a sequence may consist of: a new one is a file beside this one and a line in each of the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
+
+from pydantic import Field
+
+from tasks.inputs.audio import AudioInput
+from tasks.inputs.numeric import NumericInput
+from tasks.inputs.text import TextInput
+from tasks.inputs.tokens import TokensInput
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tasks.data.intake import Intake
+    from tasks.data.sources import Source
+
+Input = Annotated[NumericInput | TextInput | TokensInput | AudioInput, Field(discriminator="kind")]
+"""What ``data.input`` may be."""
+
+MODULES: dict[str, str] = {
+    "numeric": "tasks.inputs.numeric",
+    "text": "tasks.inputs.text",
+    "tokens": "tasks.inputs.tokens",
+    "audio": "tasks.inputs.audio",
+}
+"""The module of each input kind."""
+
+
+class InputKind(Protocol):
+    """The functions of an input kind's module."""
+
+    def open_input(self, config: Any, work: Path) -> Source:
+        """Open the source of a section ``data``; its fingerprint covers all content that items are made of."""
+        ...
+
+    def parts(self, intake: Intake) -> Iterator[pl.DataFrame]:
+        """Yield canonical parts: what ``intake`` gives each item, and ``input``, ``item:size`` and perhaps ``source``.
+
+        ``item:size`` is the item's length in ``UNIT``; ``source`` the path of a file that it is.
+        """
+        ...
+
+    def raws(self, part: pl.DataFrame, facts: Any = None) -> Iterator[Any]:
+        """Yield each item of a canonical part as the input facts' ``encode`` takes it."""
+        ...
+
+    def fit(self, items: Callable[[], Iterator[Any]], table: dict[str, Any]) -> Any:
+        """Return the input's facts, fitted on ``items()``: raws of the training items; ``table`` is ``table.json``."""
+        ...
+
+    @property
+    def UNIT(self) -> str:
+        """What an item's length is counted in."""
+        ...
+
+
+def input_kind(name: str) -> InputKind:
+    """Return the module of the input kind called ``name``."""
+    return cast(InputKind, import_module(MODULES[name]))

@@ -1,0 +1,225 @@
+"""Kinds of whole sequences: the sealed items, predicted by the model, the champion and the baselines.
+
+    evaluation.json   leaderboard, tests, verdict
+    details.json      what the kind shows of its errors in the report
+    items.parquet     item_id, source, text or tokens, steps, truth, the model's prediction, and a column of each
+                      contestant's errors: ``error linear``
+
+This is the one module that opens ``sealed/`` of a data set of sequences.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from models import bundle
+from tasks.kinds.sequence_dataset import SequenceDataset
+from tasks.reporting import sequence_sections
+from tasks.scoring import contest
+from tasks.scoring.contest import Contest, Entry
+
+if TYPE_CHECKING:
+    from models.sequence_bundle import SequenceBundle
+    from models.sequence_model import SequenceFacts
+
+    from models.ragged import Ragged
+    from tasks.kinds.objective import Objective
+    from tasks.reporting.section import Section
+
+FORM = ("multi_label", "scheme", "separator")
+"""What of a target's facts must be the same for two models to be compared, where the kind has it."""
+ANSWERS = ("labels", "symbols")
+"""What of a target's facts a champion may know more of than the data set, but not less."""
+FEATURES = ("channels", "fbank")
+"""Views that a baseline computes features from; others read the text itself."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Predictions of one contestant for all sealed items, to be read with ``target``, its own facts of the target."""
+
+    name: str
+    kind: Any
+    target: Any
+    predictions: list[Any]
+    seconds: float
+
+
+def evaluate(
+    dataset: Path,
+    model: Path,
+    rival: tuple[str, Any] | None,
+    rival_note: str | None,
+    baselines: list[str],
+    workers: int,
+    out: Path,
+    objective: Objective,
+) -> dict[str, Any]:
+    """Hold the contest on the sealed items of ``dataset`` and write the files that the module's docstring lists.
+
+    Args:
+        dataset: directory of a prepared data set.
+        model: directory of a bundle.
+        rival: the present champion's name in the leaderboard, and its bundle.
+        rival_note: why there is a champion that cannot be compared.
+        baselines: names in ``objective.baselines``.
+        workers: processes that may be used; these baselines need none.
+        out: the directory to write into.
+        objective: of the kind.
+
+    Returns:
+        The facts of an ``Evaluation``: best_baseline, beats_baselines, beats_champion.
+    """
+    opened, proved = SequenceDataset(dataset), bundle.load(model)
+    facts, items = opened.facts, opened.frame("sealed")
+    contestants = [_predicted("lstm", "lstm", proved, opened, items)]
+    if rival is not None and (difference := _difference(rival[1], facts)):
+        rival, rival_note = None, difference
+    if rival is not None:
+        contestants.append(_predicted(rival[0], "champion", rival[1], opened, items))
+    contestants += _baselines(opened, items, baselines, objective)
+    truth = items["target"].to_list()
+    held = hold(objective, facts.target, truth, contestants)
+    kept = [name for name in ("item_id", "source", "input") if name in items.columns]
+    details = objective.details(facts.target, truth, contestants[0].predictions, items.select(kept))
+    told = contest.summary(held, rival_note)
+    told["notes"] += objective.notes(details)
+    contest.write_json(_headed(told, facts, len(items), opened.frame("train").height), out / "evaluation.json")
+    contest.write_json(details, out / "details.json")
+    steps = opened.arrays("sealed").lengths(facts.input.views[0])
+    _table(
+        items.select(kept), steps, truth, objective.columns(facts.target, contestants[0].predictions), held
+    ).write_parquet(out / "items.parquet")
+    return contest.decision(told)
+
+
+def hold(objective: Objective, target: Any, truth: list[Any], contestants: list[Contestant]) -> Contest:
+    """Score ``contestants``, the model first, on the same items."""
+    entries = [
+        Entry(
+            name=one.name,
+            kind=one.kind,
+            scores=objective.score(one.target, truth, one.predictions),
+            errors_N=objective.item_errors(one.target, truth, one.predictions),
+            seconds=one.seconds,
+        )
+        for one in contestants
+    ]
+    weights_N = objective.item_weights(target, truth)
+    return Contest(objective.metrics(target), entries, weights_N, "item", objective.error)
+
+
+def sections(evaluated: Path, objective: Objective) -> list[Section]:
+    """Draw the evaluation that lies in the directory ``evaluated``."""
+    details = json.loads((evaluated / "details.json").read_text(encoding="utf-8"))
+    return [*objective.sections(details), *sequence_sections.by_length(evaluated)]
+
+
+def _headed(told: dict[str, Any], facts: SequenceFacts, sealed: int, trained: int) -> dict[str, Any]:
+    """Return ``told`` of an evaluation with the title and the first sentence of the report."""
+    lead = (
+        f"Learned from {trained:,} items of {facts.input.kind} input; proved on {sealed:,} sealed ones that the search "
+        "never saw."
+    )
+    title = f"{facts.kind.capitalize()} {', '.join(facts.columns.target)}"
+    return {"kind": facts.kind, "title": title, "lead": lead, "items": sealed, **told}
+
+
+def _predicted(name: str, kind: str, model: SequenceBundle, opened: SequenceDataset, items: pl.DataFrame) -> Contestant:
+    """Predict the sealed items; a model of other vocabularies or scalers than the data set's reads them anew."""
+    started = time.perf_counter()
+    if model.facts.input == opened.facts.input:
+        predictions = model.predict(opened.arrays("sealed"))
+    else:
+        predictions = model.predict_raw(_raws(opened, items))
+    return Contestant(name, kind, model.facts.target, predictions, time.perf_counter() - started)
+
+
+def _raws(opened: SequenceDataset, items: pl.DataFrame) -> list[Any]:
+    """Return the sealed items as the source had them: texts, token lists, or channels in their own units."""
+    if opened.facts.input.kind != "numeric":
+        return items["input"].to_list()
+    fitted, channels = opened.facts.input, opened.arrays("sealed").inputs["channels"]
+    means, stds = np.array(fitted.means), np.array(fitted.stds)
+    return [channels.item(i).astype(np.float64) * stds + means for i in range(len(channels))]
+
+
+def _difference(rival: Any, ours: SequenceFacts) -> str | None:
+    """Say why ``rival`` cannot predict the items of ``ours``; None if it can."""
+    if rival.kind != ours.kind:
+        return f"it is of the kind {rival.kind}"
+    theirs: SequenceFacts = rival.facts
+    if theirs.input.kind != ours.input.kind:
+        return f"it reads {theirs.input.kind} and the input is now {ours.input.kind}"
+    if theirs.input.kind == "audio" and theirs.input != ours.input:
+        return "it reads audio of another sample rate or with other filters"
+    if theirs.input.kind == "numeric" and theirs.columns.input != ours.columns.input:
+        return f"it reads {', '.join(theirs.columns.input)} and the channels are now {', '.join(ours.columns.input)}"
+    if theirs.columns.target != ours.columns.target:
+        return f"it predicts {', '.join(theirs.columns.target)} and the target is now {', '.join(ours.columns.target)}"
+    return _other_target(theirs.target, ours.target)
+
+
+def _other_target(theirs: Any, ours: Any) -> str | None:
+    for name in FORM:
+        mine, other = getattr(ours, name, None), getattr(theirs, name, None)
+        if mine != other:
+            return f"its {name.replace('_', ' ')} is {other!r} and now {mine!r}"
+    for name in ANSWERS:
+        if unknown := [answer for answer in getattr(ours, name, []) if answer not in set(getattr(theirs, name, []))]:
+            listed = ", ".join(map(repr, unknown[:5])) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
+            return f"it does not know the {name} {listed}"
+    return None
+
+
+def _baselines(
+    opened: SequenceDataset, items: pl.DataFrame, names: list[str], objective: Objective
+) -> list[Contestant]:
+    if not names:
+        return []
+    facts, train = opened.facts, opened.frame("train")
+    arrays = None
+    if view := next((view for view in facts.input.views if view in FEATURES), None):
+        trained, sealed = opened.arrays("train"), opened.arrays("sealed")
+        arrays = FirstVariants(trained.inputs[view], trained.variants), FirstVariants(sealed.inputs[view], 1)
+    contestants = []
+    for name in names:
+        started = time.perf_counter()
+        predictions = objective.baseline(name, facts.target, train, items, facts.input.kind, arrays)
+        contestants.append(Contestant(name, "baseline", facts.target, predictions, time.perf_counter() - started))
+    return contestants
+
+
+@dataclass(frozen=True)
+class FirstVariants:
+    """The items of a ragged array that holds ``variants`` rows of each: the one that nothing was done to."""
+
+    ragged: Ragged
+    variants: int
+
+    def __len__(self) -> int:
+        return len(self.ragged) // self.variants
+
+    def item(self, place: int) -> NDArray[Any]:
+        return self.ragged.item(place * self.variants)
+
+
+def _table(
+    items: pl.DataFrame,
+    steps: NDArray[np.int64],
+    truth: list[Any],
+    predicted: dict[str, list[Any]],
+    held: Contest,
+) -> pl.DataFrame:
+    errors = {f"error {entry.name}": entry.errors_N for entry in held.entries}
+    return items.with_columns(pl.Series("steps", steps)).hstack(
+        pl.DataFrame({"truth": truth, **predicted, **errors}, strict=False)
+    )

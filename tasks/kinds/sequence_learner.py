@@ -1,0 +1,105 @@
+"""Kinds of whole sequences: how a recipe is drawn, trained and validated, whatever is to be predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from models import bundle
+from models.batching import TokenBatches
+from models.sequence_bundle import SequenceBundle
+from models.sequence_model import SequenceFacts, SequenceModel, SequenceModelConfig, SequenceSpace
+from models.sequence_training import SequenceTrainingConfig, train
+from models.sequences import SequenceArrays
+from models.suggest import Suggest
+from tasks.kinds.kind import LearnerOptions
+from tasks.kinds.sequence_dataset import SequenceDataset
+
+if TYPE_CHECKING:
+    from tasks.kinds.objective import Objective
+
+EPOCHS, TYPICAL_BATCH = 30, 64
+FEWEST_STEPS, MOST_STEPS = 600, 6000
+
+
+class Recipe(BaseModel):
+    """Everything that a training is a function of, but the data and the seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: SequenceModelConfig
+    training: SequenceTrainingConfig
+
+
+def default_steps(items: int) -> int:
+    """Return the length of the longest training for a data set of so many items."""
+    return int(np.clip(EPOCHS * items // TYPICAL_BATCH, FEWEST_STEPS, MOST_STEPS))
+
+
+class SequenceLearner:
+    """Trains recipes with a bare loop on the training part, and scores them on the validation part."""
+
+    def __init__(self, directory: Path, options: LearnerOptions, objective: Objective) -> None:
+        self.options, self.objective = options, objective
+        self.dataset = SequenceDataset(directory)
+        self.facts: SequenceFacts = self.dataset.facts
+        self.arrays = self.dataset.arrays("train")
+        self.items, self.validation = self.dataset.train_items, self.dataset.validation_items
+        self.space = SequenceSpace(self.facts)
+        self.max_steps = options.max_steps or default_steps(len(self.items))
+        self.truth = self.dataset.frame("train")["target"].gather(self.validation).to_list()
+        self.held_back = self.arrays.select(self.validation)
+        self.model: SequenceModel | None = None
+
+    def suggest(self, trial: Suggest) -> Recipe:
+        training = SequenceTrainingConfig.suggest(trial, self.max_steps, self.facts)
+        return Recipe(model=self.space.suggest(trial), training=training)
+
+    def portfolio(self) -> list[dict[str, Any]]:
+        return self.space.portfolio(self.max_steps)
+
+    def train(self, recipe: Recipe, seed: int, checks: int) -> Iterator[tuple[int, float]]:
+        torch.manual_seed(seed)
+        steps = recipe.training.steps
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = SequenceModel(recipe.model, self.facts).to(device)
+        batches = _batches(self.arrays, self.items, recipe, seed)
+        due = {round(steps * (i + 1) / checks) for i in range(checks)}
+        for step, _ in train(self.model, self.arrays, batches, recipe.training, device):
+            if step in due:
+                yield step, self.validate(SequenceBundle(self.facts, [self.model]))
+
+    def validate(self, model: SequenceBundle) -> float:
+        """Return the search's metric on the validation part; less is better."""
+        predictions = model.predict(self.held_back)
+        return self.objective.validation_loss(self.options.metric, self.facts.target, self.truth, predictions)
+
+    def save(self, path: Path) -> None:
+        assert self.model is not None, "nothing was trained yet"
+        bundle.save_weights(self.model, path)
+
+
+def _batches(arrays: SequenceArrays, items: np.ndarray, recipe: Recipe, seed: int) -> TokenBatches:
+    return TokenBatches.sized(arrays.lengths(recipe.model.input.view), recipe.training.batch_size, seed, items)
+
+
+def training(directory: Path, recipe: dict[str, Any], seed: int) -> Any:
+    """Return the LightningModule that trains ``recipe`` on all that lies before the sealed part."""
+    from models.lightning_sequence import LightningSequence
+
+    parsed, dataset = Recipe.model_validate(recipe), SequenceDataset(directory)
+    torch.manual_seed(seed)
+    model, arrays = SequenceModel(parsed.model, dataset.facts), dataset.arrays("train")
+    everything = np.concatenate([dataset.train_items, dataset.validation_items])
+    return LightningSequence(model, arrays, _batches(arrays, np.sort(everything), parsed, seed), parsed.training)
+
+
+def describe(directory: Path, recipes: list[dict[str, Any]], out: Path) -> None:
+    """Write ``model.json`` for a bundle of trained ``recipes``."""
+    facts = SequenceDataset(directory).facts
+    bundle.write_description(out, facts.kind, facts, [Recipe.model_validate(recipe).model for recipe in recipes])

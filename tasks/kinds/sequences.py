@@ -1,0 +1,100 @@
+"""Every kind of whole sequences: what ``Kind`` asks for, with what is to be predicted left to an ``Objective``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tasks.kinds.kind import Card, Learner, LearnerOptions, SplitOptions
+
+if TYPE_CHECKING:
+    from tasks.kinds.objective import Objective
+    from tasks.reporting.section import Section
+
+REQUIREMENTS = {
+    "numeric": (),
+    "tokens": (),
+    "text": ("tokenizers",),
+    "audio": ("kaldi-native-fbank", "soundfile", "soxr"),
+}
+"""Packages that a registered model needs to read an input kind."""
+
+
+class SequenceKind:
+    """A problem kind whose items are sequences of any length with a target each."""
+
+    PYFUNC = Path(__file__).with_name("sequence_pyfunc.py")
+    DATA: Literal["sequences"] = "sequences"
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    @property
+    def INPUTS(self) -> list[str]:
+        return self.objective.inputs
+
+    @property
+    def SEARCH_METRICS(self) -> list[str]:
+        return self.objective.validation_metrics
+
+    @property
+    def BASELINES(self) -> list[str]:
+        return self.objective.baselines
+
+    def prepare(self, source: Path, problem: Any, options: SplitOptions, out: Path) -> dict[str, Any]:
+        from tasks.kinds import sequence_preparation
+
+        return sequence_preparation.prepare(source, problem, options, out, self.objective)
+
+    def learner(self, dataset: Path, options: LearnerOptions) -> Learner:
+        from tasks.kinds.sequence_learner import SequenceLearner
+
+        return SequenceLearner(dataset, options, self.objective)
+
+    def training(self, dataset: Path, recipe: dict[str, Any], seed: int) -> Any:
+        from tasks.kinds import sequence_learner
+
+        return sequence_learner.training(dataset, recipe, seed)
+
+    def describe(self, dataset: Path, recipes: list[dict[str, Any]], out: Path) -> None:
+        from tasks.kinds import sequence_learner
+
+        sequence_learner.describe(dataset, recipes, out)
+
+    def evaluate(
+        self,
+        dataset: Path,
+        model: Path,
+        rival: tuple[str, Any] | None,
+        rival_note: str | None,
+        baselines: list[str],
+        workers: int,
+        out: Path,
+    ) -> dict[str, Any]:
+        from tasks.kinds import sequence_evaluation
+
+        return sequence_evaluation.evaluate(dataset, model, rival, rival_note, baselines, workers, out, self.objective)
+
+    def sections(self, evaluated: Path, model: Path) -> list[Section]:
+        from tasks.kinds import sequence_evaluation
+
+        return sequence_evaluation.sections(evaluated, self.objective)
+
+    def card(self, described: dict[str, Any], evaluation: dict[str, Any]) -> Card:
+        from tasks.kinds import sequence_card
+
+        return sequence_card.card(described)
+
+    def signature(self, described: dict[str, Any]) -> tuple[Any, Any]:
+        from models.sequence_model import SequenceFacts
+        from tasks.kinds import sequence_signature
+
+        return sequence_signature.signature(SequenceFacts.model_validate(described["facts"]))
+
+    def requirements(self, described: dict[str, Any]) -> tuple[str, ...]:
+        return REQUIREMENTS[described["facts"]["input"]["kind"]]
+
+    def predict(self, bundle: Any, table: Path, out: Path) -> dict[str, Any]:
+        from tasks.kinds import sequence_prediction
+
+        return sequence_prediction.predict(bundle, table, out)
