@@ -35,6 +35,6 @@ $(VENV)/.development: $(VENV)/.created pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[dev,examples,postgresql]'
 	touch $@ $(VENV)/.examples
 
-examples/data/.written: $(VENV)/.examples examples/make_data.py
+examples/data/.written: $(VENV)/.examples examples/make_data.py $(wildcard examples/data_sources/*.py)
 	$(BIN)/python examples/make_data.py
 	touch $@

