@@ -31,9 +31,9 @@ pl.scan_parquet(source).filter(pl.col("target").is_not_null()).sink_parquet(out 
 
 INGEST = """
 import sys
-from tasks.ingest import IngestConfig, ingest_table
+from tasks.ingest import SeriesData, ingest_table
 source, out = sys.argv[1:]
-ingest_table.fn(IngestConfig(source=source, target="target", timestamp="date", item_id="id", known_covariates="price"))
+ingest_table.fn(SeriesData(source=source, target="target", timestamp="date", item_id="id", known_covariates="price"))
 """
 
 PREPARE = """
