@@ -35,7 +35,7 @@ SETTINGS = {
     "horizon of zero": ("problem.horizon=0", "problem.horizon: must be greater than or equal to 1", "change it"),
     "null for a number": ("problem.horizon=null", "problem.horizon: must be a valid integer", "Steps to predict"),
     "season of zero": ("problem.season_length=0", "problem.season_length: must be greater", "Steps in a season"),
-    "unknown kind of problem": ("problem.kind=forcast", "problem.kind: must be one of forecast, classify", "did you mean forecast?"),
+    "unknown kind of problem": ("problem.kind=forcast", "problem.kind: must be one of", "did you mean forecast?"),
     "quantiles that fall": (
         "problem.quantiles=[0.9, 0.5, 0.1]",
         "problem.quantiles: quantile levels must rise",
@@ -148,7 +148,8 @@ def test_a_directory_and_binary_text_are_refused(capsys: pytest.CaptureFixture[s
 
 
 def test_all_that_is_wrong_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("experiment.yaml").write_text(yaml.safe_dump({"data": {"target": "y"}, "problem": {"kind": "forecast"}, "search": {"seeed": 1}}))
+    wrong = {"data": {"target": "y"}, "problem": {"kind": "forecast"}, "search": {"seeed": 1}}
+    Path("experiment.yaml").write_text(yaml.safe_dump(wrong))
     assert main(["check", "experiment.yaml"]) == 2
     said = capsys.readouterr().err
     assert [line for line in said.splitlines() if line.startswith("error")] == [
