@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import time
 from pathlib import Path
@@ -115,6 +116,8 @@ def _open_study(name: str, source: Path, problem: str, metric: str, search: Sear
     if "portfolio" not in study.user_attrs:
         learner = kind(problem).learner(source, LearnerOptions(search.max_steps, metric))
         space.check(search.space, learner.suggest)
+        for note in learner.notes():
+            logging.getLogger("carousel.search").info(note)
         for point in learner.portfolio():
             study.enqueue_trial(space.narrowed(point, search.space), skip_if_exists=True)
         study.set_user_attr("portfolio", True)

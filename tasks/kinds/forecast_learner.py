@@ -60,6 +60,9 @@ class ForecastLearner:
     def portfolio(self) -> list[dict[str, Any]]:
         return self.space.portfolio(self.max_steps)
 
+    def notes(self) -> list[str]:
+        return []
+
     def train(self, recipe: Recipe, seed: int, checks: int) -> Iterator[tuple[int, float]]:
         torch.manual_seed(seed)
         facts, steps = self.dataset.facts, recipe.training.steps

@@ -67,6 +67,10 @@ class Learner(Protocol):
         """Return parameters of recipes known to be good, as ``Study.enqueue_trial`` takes them."""
         ...
 
+    def notes(self) -> list[str]:
+        """Return sentences on the data that a search tells before it begins."""
+        ...
+
     def train(self, recipe: Any, seed: int, checks: int) -> Iterator[tuple[int, float]]:
         """Train on the training part; yield step and validation metric ``checks`` times."""
         ...

@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from models import bundle
-from models.batching import TokenBatches
+from models.batching import TokenBatches, waste
 from models.sequence_bundle import SequenceBundle
 from models.sequence_model import SequenceFacts, SequenceModel, SequenceModelConfig, SequenceSpace
 from models.sequence_training import SequenceTrainingConfig, train
@@ -62,6 +62,14 @@ class SequenceLearner:
 
     def portfolio(self) -> list[dict[str, Any]]:
         return self.space.portfolio(self.max_steps)
+
+    def notes(self) -> list[str]:
+        """Say how much of a batch is padding, in the first of the views."""
+        lengths_N = self.arrays.lengths(self.facts.input.views[0])
+        batches = TokenBatches.sized(lengths_N, TYPICAL_BATCH, 0, self.items)
+        epoch = [batches.batch(step) for step in range(batches.steps_per_epoch)]
+        kept, random = waste(lengths_N, epoch), 1 - lengths_N[self.items].mean() / lengths_N[self.items].max()
+        return [f"{kept:.1%} of the steps of a batch are padding (padded to the longest item: {random:.0%})"]
 
     def train(self, recipe: Recipe, seed: int, checks: int) -> Iterator[tuple[int, float]]:
         torch.manual_seed(seed)
