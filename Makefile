@@ -12,7 +12,7 @@ test: $(VENV)/.development examples/data/.written ## run all tests
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.development ## check style, types and layers
-	$(BIN)/ruff check
+	$(BIN)/ruff check --no-cache
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports

@@ -27,10 +27,9 @@ from tasks.scoring import contest
 from tasks.scoring.contest import Contest, Entry
 
 if TYPE_CHECKING:
+    from models.ragged import Ragged
     from models.sequence_bundle import SequenceBundle
     from models.sequence_model import SequenceFacts
-
-    from models.ragged import Ragged
     from tasks.kinds.objective import Objective
     from tasks.reporting.section import Section
 

@@ -11,15 +11,15 @@ import optuna
 import polars as pl
 import pytest
 import torch
-from models.sequence_model import SequenceModel, SequenceSpace
-from tasks.kinds.classify import Classify
-from tasks.kinds.sequence_dataset import SequenceDataset
 
 from models import bundle
+from models.sequence_model import SequenceModel, SequenceSpace
 from tasks import store
 from tasks.evaluate import EvaluateConfig, check_baselines, evaluate_model
 from tasks.ingest import SequenceData, ingest_table
+from tasks.kinds.classify import Classify
 from tasks.kinds.registry import kind
+from tasks.kinds.sequence_dataset import SequenceDataset
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import Dataset, Evaluation, Model
 
