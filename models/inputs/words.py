@@ -53,8 +53,8 @@ class Words(BaseModel):
         return np.stack([self._row(word) for word in words])
 
     def _row(self, word: str) -> np.ndarray:
-        row = self._rows.get(word)
-        if row is None:
+        known = self._rows.get(word)
+        if known is None:
             row = np.zeros(self.width, dtype=np.int32)
             folded = fold(word, self.lowercase)
             row[0], row[1] = self._ids.get(folded, UNKNOWN), 1 + SHAPES.index(shape(word))
@@ -63,15 +63,16 @@ class Words(BaseModel):
                 row[2 : 2 + len(grams)] = [1 + zlib.crc32(gram.encode()) % self.buckets for gram in grams]
             if len(self._rows) >= _CACHED:
                 self._rows.clear()
-            self._rows[word] = row
-        return row
+            known = self._rows[word] = row.tobytes()
+        return np.frombuffer(known, dtype=np.int32)
 
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {word: i for i, word in enumerate(self.vocabulary, start=FIRST)}
 
     @cached_property
-    def _rows(self) -> dict[str, np.ndarray]:
+    def _rows(self) -> dict[str, bytes]:
+        # Bytes, for pydantic compares what is cached when it compares two of these, and arrays have no truth.
         return {}
 
 

@@ -61,6 +61,20 @@ class ClassifyTarget(BaseModel):
         given = {value} if isinstance(value, str) else {str(label) for label in value}
         return np.array([label in given for label in self.labels], np.float32)
 
+    @property
+    def column_types(self) -> dict[str, str]:
+        """Names and types of ``columns``: string, double, strings or doubles (lists)."""
+        given = {"labels": "strings"} if self.multi_label else {"label": "string", "probability": "double"}
+        return given | {"probabilities": "doubles"}
+
+    def columns(self, predictions: list[np.ndarray]) -> dict[str, list[Any]]:
+        """Return predictions, as ``combine`` gave them, as columns of a table, one row an item."""
+        decoded = [self.decode(probability_L) for probability_L in predictions]
+        probabilities = [probability_L.astype(float).tolist() for probability_L in predictions]
+        if self.multi_label:
+            return {"labels": decoded, "probabilities": probabilities}
+        return {"label": decoded, "probability": list(map(max, probabilities)), "probabilities": probabilities}
+
     def decode(self, probability_L: np.ndarray) -> str | list[str]:
         """Return the likeliest label, or all labels at or above ``THRESHOLD``."""
         if self.multi_label:

@@ -38,6 +38,15 @@ class RegressTarget(BaseModel):
         """Return what ``combine`` gives: it has the target's unit."""
         return float(prediction)
 
+    @property
+    def column_types(self) -> dict[str, str]:
+        """Names and types of ``columns``: string, double, strings or doubles (lists)."""
+        return {"prediction": "double"}
+
+    def columns(self, predictions: list[float]) -> dict[str, list[Any]]:
+        """Return predictions, as ``combine`` gave them, as columns of a table, one row an item."""
+        return {"prediction": list(map(self.decode, predictions))}
+
 
 class RegressHeadConfig(BaseModel):
     """Pooling over time, then the readout."""

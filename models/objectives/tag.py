@@ -71,7 +71,7 @@ class TagTarget(BaseModel):
     def dtype(self) -> np.dtype[Any]:
         return np.dtype(np.int64)
 
-    @cached_property
+    @property
     def allowed(self) -> tuple[np.ndarray, np.ndarray]:
         """Bool ``[L, L]``, whether a label (row) may be followed by another (column), and ``[L]``, may come first."""
         return (
@@ -91,6 +91,16 @@ class TagTarget(BaseModel):
     def decode(self, prediction: Tags) -> list[str]:
         """Return the label of each step."""
         return [self.labels[code] for code in prediction.codes_T]
+
+    @property
+    def column_types(self) -> dict[str, str]:
+        """Names and types of ``columns``: string, double, strings or doubles (lists)."""
+        return {"tags": "strings", "probabilities": "doubles"}
+
+    def columns(self, predictions: list[Tags]) -> dict[str, list[Any]]:
+        """Return predictions, as ``combine`` gave them, as columns of a table, one row an item."""
+        probabilities = [prediction.probability_T.astype(float).tolist() for prediction in predictions]
+        return {"tags": list(map(self.decode, predictions)), "probabilities": probabilities}
 
 
 def _follows(before: str, label: str) -> bool:

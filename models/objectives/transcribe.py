@@ -60,6 +60,16 @@ class TranscribeTarget(BaseModel):
         """Return the text."""
         return self.separator.join(prediction.symbols)
 
+    @property
+    def column_types(self) -> dict[str, str]:
+        """Names and types of ``columns``: string, double, strings or doubles (lists)."""
+        return {"text": "string", "log_probability": "double"}
+
+    def columns(self, predictions: list[Transcript]) -> dict[str, list[Any]]:
+        """Return predictions, as ``combine`` gave them, as columns of a table, one row an item."""
+        scores = [float(prediction.log_probability) for prediction in predictions]
+        return {"text": list(map(self.decode, predictions)), "log_probability": scores}
+
 
 class TranscribeHeadConfig(BaseModel):
     """The readout at each step."""

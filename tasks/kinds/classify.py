@@ -202,11 +202,6 @@ class ClassifyObjective:
             drawn.append(error_sections.examples(details["worst"], columns, hint, formats=formats))
         return drawn
 
-    def columns(self, target: ClassifyTarget, predictions: list[Any]) -> dict[str, list[Any]]:
-        from models.objectives import columns
-
-        return columns.columns(target, predictions)
-
 
 OBJECTIVE = ClassifyObjective()
 

@@ -142,7 +142,3 @@ class Objective(Protocol):
     def sections(self, details: dict[str, Any]) -> list[Section]:
         """Draw the kind's part of the report."""
         ...
-
-    def columns(self, target: Any, predictions: list[Any]) -> dict[str, list[Any]]:
-        """Return the columns that predict writes beside item_id."""
-        ...

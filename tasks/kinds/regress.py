@@ -159,10 +159,5 @@ class RegressObjective:
             drawn.append(error_sections.examples(details["worst"], columns, hint, formats=formats))
         return drawn
 
-    def columns(self, target: RegressTarget, predictions: list[Any]) -> dict[str, list[Any]]:
-        from models.objectives import columns
-
-        return columns.columns(target, predictions)
-
 
 OBJECTIVE = RegressObjective()

@@ -94,9 +94,9 @@ def evaluate(
     contest.write_json(_headed(told, facts, len(items), opened.frame("train").height), out / "evaluation.json")
     contest.write_json(details, out / "details.json")
     steps = opened.arrays("sealed").lengths(facts.input.views[0])
-    _table(
-        items.select(kept), steps, truth, objective.columns(facts.target, contestants[0].predictions), held
-    ).write_parquet(out / "items.parquet")
+    _table(items.select(kept), steps, truth, facts.target.columns(contestants[0].predictions), held).write_parquet(
+        out / "items.parquet"
+    )
     return contest.decision(told)
 
 

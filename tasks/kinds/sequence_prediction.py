@@ -8,7 +8,6 @@ from typing import Any
 
 import polars as pl
 
-from models.objectives import columns
 from models.sequence_bundle import SequenceBundle
 from tasks.errors import InputError
 from tasks.inputs.registry import input_kind
@@ -33,7 +32,7 @@ def predict(predictor: SequenceBundle, table: Path, out: Path) -> dict[str, Any]
     rows, read = 0, input_kind(facts.input.kind)
     for path in sorted(table.glob("part-*.parquet")):
         part = pl.read_parquet(path)
-        predicted = columns.columns(facts.target, predictor.predict_raw(list(read.raws(part, facts.input))))
+        predicted = facts.target.columns(predictor.predict_raw(list(read.raws(part, facts.input))))
         named = [name for name in ("item_id", "source") if name in part.columns and part[name].null_count() < len(part)]
         frame = part.select(named).with_columns(pl.Series(name, values) for name, values in predicted.items())
         frame.write_parquet(out / path.name)

@@ -40,13 +40,11 @@ class SequenceModel(PythonModel):
         Raises:
             ValueError: a column is missing or an item is empty or unreadable; the row is named.
         """
-        from models.objectives import columns
-
         facts = self.bundle.facts
         rows, raws = READERS[facts.input.kind](model_input.reset_index(drop=True), facts)
         given = [column for column in facts.columns.item_id if column in model_input]
         ids = model_input.reset_index(drop=True).loc[rows, given].reset_index(drop=True)
-        predicted = columns.columns(facts.target, self.bundle.predict_raw(raws))
+        predicted = facts.target.columns(self.bundle.predict_raw(raws))
         return pd.concat([ids, pd.DataFrame(predicted)], axis=1)
 
 

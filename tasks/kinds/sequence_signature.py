@@ -11,7 +11,6 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Array
 
-from models.objectives import columns
 from models.sequence_model import SequenceFacts
 
 Specs = list[ColSpec | TensorSpec]
@@ -31,7 +30,7 @@ def signature(facts: SequenceFacts) -> tuple[pd.DataFrame, ModelSignature]:
     inputs, example = _INPUTS[facts.input.kind](facts)
     for name in reversed(facts.columns.item_id):
         example.insert(0, name, "item" if facts.input.kind == "numeric" else [f"item {row}" for row in example.index])
-    outputs: Specs = [ColSpec(_TYPES[kind], name) for name, kind in columns.types(facts.target).items()]
+    outputs: Specs = [ColSpec(_TYPES[kind], name) for name, kind in facts.target.column_types.items()]
     return example, ModelSignature(Schema([*items, *inputs]), Schema([*items, *outputs]))
 
 

@@ -230,11 +230,6 @@ class TagObjective:
             drawn.append(error_sections.examples(details["worst"], columns, hint, formats={"Error": "percent"}))
         return drawn
 
-    def columns(self, target: TagTarget, predictions: list[Any]) -> dict[str, list[Any]]:
-        from models.objectives import columns
-
-        return columns.columns(target, predictions)
-
 
 OBJECTIVE = TagObjective()
 

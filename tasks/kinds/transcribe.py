@@ -183,11 +183,6 @@ class TranscribeObjective:
             drawn.append(error_sections.examples(details["worst"], columns, hint, formats=formats, code=code))
         return drawn
 
-    def columns(self, target: TranscribeTarget, predictions: list[Any]) -> dict[str, list[Any]]:
-        from models.objectives import columns
-
-        return columns.columns(target, predictions)
-
 
 OBJECTIVE = TranscribeObjective()
 
