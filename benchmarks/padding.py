@@ -57,7 +57,6 @@ def draw_arrays(lengths_N: np.ndarray) -> SequenceArrays:
 def make_model(longest: int) -> SequenceModel:
     numbers = [0.0] * CHANNELS
     facts = SequenceFacts(
-        kind="classify",
         input=NumericFacts(
             columns=[f"x{i}" for i in range(CHANNELS)], means=numbers, stds=numbers, gaps=[False] * CHANNELS
         ),

@@ -52,7 +52,6 @@ def make_model(case: str, length: int, chunk_length: int) -> SequenceModel:
     columns, numbers = [f"x{i}" for i in range(CHANNELS)], [0.0] * CHANNELS
     target, head = CASES[case]
     facts = SequenceFacts(
-        kind=target.kind,
         input=NumericFacts(columns=columns, means=numbers, stds=numbers, gaps=[False] * CHANNELS),
         target=target,
         longest={"channels": length},

@@ -8,22 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from models.cores.registry import CORES, CoreConfig
-from models.cores.stacked_lstm import State
-from models.inputs.audio import AudioInputConfig
+from models.cores.stacked_lstm import LONG, State
 from models.inputs.registry import INPUTS, InputConfig, InputFacts
 from models.objectives.pooling import Carried
 from models.objectives.registry import OBJECTIVES, ObjectiveHeadConfig, TargetFacts
 from models.sequence_columns import SequenceColumns
 from models.suggest import Suggest
-
-SequenceKind = Literal["classify", "regress", "tag", "transcribe"]
 
 NEIGHBOURS = 8
 """Steps before and after its own that an input may read for one step of its output: differences, convolutions."""
@@ -34,19 +31,23 @@ PORTFOLIO = 6
 class SequenceFacts(BaseModel):
     """What a data set fixes for every model of it.
 
-    ``longest`` is the longest training item of each view in steps. Sequences longer than ``chunk_length`` are learned
-    chunk by chunk, so that memory does not grow with their length, and in one direction. ``columns`` are the names that
-    the user's tables have.
+    ``longest`` is the longest training item in steps of each view that can be learned from. Sequences longer than
+    ``chunk_length`` are learned chunk by chunk, so that memory does not grow with their length, and in one direction.
+    ``columns`` are the names that the user's tables have.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: SequenceKind
     input: InputFacts
     target: TargetFacts
     longest: dict[str, int]
     chunk_length: int = Field(ge=1)
     columns: SequenceColumns = SequenceColumns(item_id=[], input=[], step=None, target=[])
+
+    @property
+    def kind(self) -> str:
+        """What is predicted: classify, regress, tag or transcribe."""
+        return self.target.kind
 
 
 class SequenceModelConfig(BaseModel):
@@ -57,16 +58,6 @@ class SequenceModelConfig(BaseModel):
     input: InputConfig
     core: CoreConfig
     head: ObjectiveHeadConfig
-
-    @property
-    def time_reduction(self) -> int:
-        """Steps of the view that one step of the core reads."""
-        return self.input.time_reduction if isinstance(self.input, AudioInputConfig) else 1
-
-    @property
-    def uses_variants(self) -> bool:
-        """Whether a training draws from the prepared variants of an item."""
-        return isinstance(self.input, AudioInputConfig) and self.input.speed_perturbation
 
 
 class SequenceModel(nn.Module):
@@ -82,7 +73,7 @@ class SequenceModel(nn.Module):
     @property
     def chunk_length(self) -> int:
         """Steps of the view that are learned from at once: whole steps of the core."""
-        return max(1, self.facts.chunk_length // self.config.time_reduction) * self.config.time_reduction
+        return max(1, self.facts.chunk_length // self.config.input.frames_per_step) * self.config.input.frames_per_step
 
     def chunked(self, values_BTX: torch.Tensor) -> bool:
         """Say whether ``values_BTX`` is read chunk by chunk: it is long, and the core reads in one direction."""
@@ -137,7 +128,7 @@ class SequenceModel(nn.Module):
             The core's output ``h_BTR`` of the chunk, how many of its steps each item has (0: it ended before), the
             state after it.
         """
-        reduction = self.config.time_reduction
+        reduction = self.config.input.frames_per_step
         # What an input reads beside a step stands in the neighbouring chunks; its own output there is cut off again.
         margin = -(-NEIGHBOURS // reduction) * reduction
         before = min(margin, start)
@@ -165,17 +156,19 @@ class SequenceSpace:
 
     def suggest(self, trial: Suggest) -> SequenceModelConfig:
         """Draw a point; both directions are only read where an item is learned from as a whole."""
-        point = INPUTS[self.facts.input.kind].suggest(trial, self.facts.input)  # type: ignore[arg-type]
+        point = INPUTS[self.facts.input.kind].suggest(trial, self.facts.input, list(self.facts.longest))  # type: ignore[arg-type]
         core = trial.suggest_categorical("core", list(CORES))
+        longest = -(-self.facts.longest[point.view] // point.frames_per_step)
         return SequenceModelConfig(
             input=point,
-            core=CORES[core].suggest_reader(trial, self._bidirectional(point.view)),
+            core=CORES[core].suggest_reader(trial, self._bidirectional(point.view), longest),
             head=OBJECTIVES[self.facts.kind].head.suggest(trial, self.facts.target),
         )
 
     def portfolio(self, max_steps: int) -> list[dict[str, Any]]:
         """Return points that the search begins with, the first one the best guess: parameters as a trial has them."""
-        inputs = INPUTS[self.facts.input.kind].portfolio(self.facts.input)  # type: ignore[arg-type]
+        points = INPUTS[self.facts.input.kind].portfolio(self.facts.input)  # type: ignore[arg-type]
+        inputs = [point for point in points if self._view(point) in self.facts.longest]
         heads = OBJECTIVES[self.facts.kind].head.portfolio(self.facts.target)
         start: dict[str, Any] = {
             "core": "stacked_lstm",
@@ -183,6 +176,7 @@ class SequenceSpace:
             "num_layers": 1,
             "layer_norm": False,
             "bidirectional": True,
+            "long_memory": False,
             "steps": max_steps,
             "learning_rate": 3e-3,
             "weight_decay": 1e-2,
@@ -194,16 +188,20 @@ class SequenceSpace:
             {"hidden_size": 192, "learning_rate": 2e-3, "weight_decay": 3e-2},
             deep | {"learning_rate": 2e-3},
             {"hidden_size": 256, "learning_rate": 2e-3, "batch_size": 64},
-            {"hidden_size": 64, "learning_rate": 5e-3},
+            {"hidden_size": 64, "learning_rate": 5e-3, "long_memory": True},
             deep | {"hidden_size": 192, "learning_rate": 1e-3, "weight_decay": 3e-2},
         ]
-        points = zip(islice(cycle(inputs), PORTFOLIO), islice(cycle(heads), PORTFOLIO), variations, strict=True)
-        return [self._known(start | variation | point | head) for point, head, variation in points]
+        drawn = zip(islice(cycle(inputs), PORTFOLIO), islice(cycle(heads), PORTFOLIO), variations, strict=True)
+        return [self._known(start | variation | point | head) for point, head, variation in drawn]
 
     def _bidirectional(self, view: str) -> bool:
         return self.facts.longest[view] <= self.facts.chunk_length
 
+    def _view(self, point: dict[str, Any]) -> str:
+        return point.get("view", self.facts.input.views[0])
+
     def _known(self, point: dict[str, Any]) -> dict[str, Any]:
         """Leave out what is not drawn for this data."""
-        view = point.get("view", self.facts.input.views[0])
-        return {name: value for name, value in point.items() if name != "bidirectional" or self._bidirectional(view)}
+        view = self._view(point)
+        known = {"bidirectional": self._bidirectional(view), "long_memory": self.facts.longest[view] >= LONG}
+        return {name: value for name, value in point.items() if known.get(name, True)}

@@ -131,7 +131,7 @@ def gather(
     model: SequenceModel, arrays: SequenceArrays, batches: TokenBatches, step: int, rank: int = 0, world: int = 1
 ) -> Batch:
     """Return the batch of one step: a function of the batches' seed, the step and the rank."""
-    rng = np.random.default_rng((batches.seed, step, rank)) if model.config.uses_variants else None
+    rng = np.random.default_rng((batches.seed, step, rank)) if model.config.input.draws_variants else None
     return arrays.batch(batches.batch(step, rank, world), model.config.input.view, rng)
 
 

@@ -9,6 +9,15 @@ import torch
 from torch import nn
 
 
+def open_forget_gate(layer: nn.LSTM) -> None:
+    """Start with the forget gate open (bias 1), so that error flows back from the first step on (Gers et al. 2000)."""
+    for name, parameter in layer.named_parameters():
+        if name.startswith("bias_ih"):
+            size = parameter.shape[0] // 4
+            with torch.no_grad():
+                parameter[size : 2 * size] = 1.0
+
+
 def set_chrono_biases(layer: nn.LSTM, longest: int) -> None:
     """Give every cell of ``layer`` a memory of its own length, uniform between 1 and ``longest - 1`` steps.
 

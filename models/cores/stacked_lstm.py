@@ -1,7 +1,7 @@
 """A stack of LSTM layers with optional projection, layer norm and residual connection, in one or both directions.
 
 Graves, Mohamed & Hinton 2013 (depth); Schuster & Paliwal 1997 (both directions); Sak, Senior & Beaufays 2014
-(projection); Ba, Kiros & Hinton 2016 (layer norm).
+(projection); Ba, Kiros & Hinton 2016 (layer norm); Tallec & Ollivier 2018 (long memory).
 
 Shapes: B batch, T steps, C input channels, H hidden size, R output size (the projection's, or H without one; twice that
 where both directions are read).
@@ -17,7 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from models.cores.initialisation import open_forget_gate, set_chrono_biases
 from models.suggest import Suggest
+
+LONG = 64
+"""Steps from which on a search tries cells that remember long from the start."""
 
 State = list[tuple[torch.Tensor, torch.Tensor]]
 """For each layer the output ``[B, R]`` and the cell state ``[B, H]`` after the last step."""
@@ -36,11 +40,18 @@ class StackedLSTMConfig(BaseModel):
     residual: bool = False
     layer_norm: bool = False
     bidirectional: bool = False
+    memory: int = Field(0, ge=0, description="steps that cells may remember at the start; 0: as the forget bias 1 does")
 
     @model_validator(mode="after")
     def _projection_shrinks(self) -> StackedLSTMConfig:
         if self.proj_size >= self.hidden_size:
             raise ValueError(f"proj_size must be below hidden_size {self.hidden_size} (got {self.proj_size}): lower it")
+        return self
+
+    @model_validator(mode="after")
+    def _memory_spans_steps(self) -> StackedLSTMConfig:
+        if self.memory == 1:
+            raise ValueError("memory must be 0 or at least 2 steps (got 1): pass how far back the task must remember")
         return self
 
     @property
@@ -62,8 +73,14 @@ class StackedLSTMConfig(BaseModel):
         )
 
     @classmethod
-    def suggest_reader(cls, trial: Suggest, bidirectional: bool) -> StackedLSTMConfig:
-        """Draw a point for whole sequences; ``bidirectional``: whether the future may be seen."""
+    def suggest_reader(cls, trial: Suggest, bidirectional: bool, longest: int) -> StackedLSTMConfig:
+        """Draw a point for whole sequences.
+
+        Args:
+            trial: draws.
+            bidirectional: whether the future may be seen.
+            longest: steps of the longest sequence.
+        """
         num_layers = trial.suggest_int("num_layers", 1, 3)
         return cls(
             hidden_size=trial.suggest_categorical("hidden_size", [48, 64, 96, 128, 192, 256]),
@@ -72,6 +89,7 @@ class StackedLSTMConfig(BaseModel):
             residual=num_layers > 1 and trial.suggest_categorical("residual", [False, True]),
             layer_norm=trial.suggest_categorical("layer_norm", [False, True]),
             bidirectional=bidirectional and trial.suggest_categorical("bidirectional", [True, False]),
+            memory=longest if longest >= LONG and trial.suggest_categorical("long_memory", [False, True]) else 0,
         )
 
     def build(self, input_size: int) -> StackedLSTM:
@@ -100,7 +118,11 @@ class StackedLSTM(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         for layer in self.layers:
-            _open_forget_gate(layer)
+            assert isinstance(layer, nn.LSTM)
+            if config.memory:
+                set_chrono_biases(layer, config.memory)
+            else:
+                open_forget_gate(layer)
 
     def read(self, x_BTC: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
         """Read whole sequences, in whichever directions the core has.
@@ -199,12 +221,3 @@ def _both_ways(layer: nn.Module, x_BTC: torch.Tensor, outside_BT1: torch.Tensor)
     h_0 = x_BTC.new_zeros(2, len(x_BTC), layer.proj_size or layer.hidden_size)
     c_0 = x_BTC.new_zeros(2, len(x_BTC), layer.hidden_size)
     return torch.lstm(x_BTD, (h_0, c_0), weights, True, 1, 0.0, layer.training, True, True)[0]
-
-
-def _open_forget_gate(layer: nn.Module) -> None:
-    """Start with the forget gate open (bias 1), so that error flows back from the first step on (Gers et al. 2000)."""
-    for name, parameter in layer.named_parameters():
-        if name.startswith("bias_ih"):
-            size = parameter.shape[0] // 4
-            with torch.no_grad():
-                parameter[size : 2 * size] = 1.0

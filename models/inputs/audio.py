@@ -142,8 +142,16 @@ class AudioInputConfig(InputPoint):
     time_masks: int = Field(1, ge=0, description="stretches blanked, each up to a fifth of the item, 300 ms at most")
     noise: float = Field(0.1, ge=0, description="standard deviation of Gaussian noise; that of an utterance is 1")
 
+    @property
+    def frames_per_step(self) -> int:
+        return self.time_reduction
+
+    @property
+    def draws_variants(self) -> bool:
+        return self.speed_perturbation
+
     @classmethod
-    def suggest(cls, trial: Suggest, facts: AudioFacts) -> AudioInputConfig:
+    def suggest(cls, trial: Suggest, facts: AudioFacts, views: list[str]) -> AudioInputConfig:
         """Draw a point; deltas only where frames are stacked, since a convolution has its own."""
         front_end = trial.suggest_categorical("front_end", ["stack", "convolution"])
         convolved = front_end == "convolution"

@@ -91,7 +91,7 @@ class NumericInputConfig(InputPoint):
     channel_dropout: float = Field(0.0, ge=0, lt=1, description="share of channels blanked for a whole item")
 
     @classmethod
-    def suggest(cls, trial: Suggest, facts: NumericFacts) -> NumericInputConfig:
+    def suggest(cls, trial: Suggest, facts: NumericFacts, views: list[str]) -> NumericInputConfig:
         """Draw a point; channels are only dropped where others remain."""
         return cls(
             deltas=trial.suggest_categorical("deltas", [False, True]),

@@ -54,9 +54,19 @@ class InputPoint(BaseModel):
 
     view: str
 
+    @property
+    def frames_per_step(self) -> int:
+        """Steps of the view that one step of the core reads."""
+        return 1
+
+    @property
+    def draws_variants(self) -> bool:
+        """Whether a training draws from the prepared variants of an item."""
+        return False
+
     @classmethod
-    def suggest(cls, trial: Suggest, facts: Any) -> Self:
-        """Draw a point that fits ``facts``."""
+    def suggest(cls, trial: Suggest, facts: Any, views: list[str]) -> Self:
+        """Draw a point that fits ``facts`` and reads one of ``views``, which are some of theirs."""
         raise NotImplementedError
 
     @classmethod

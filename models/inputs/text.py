@@ -146,9 +146,9 @@ class TextInputConfig(InputPoint):
     embedding_dropout: float = Field(0.0, ge=0, lt=1, description="share of their features dropped for a whole item")
 
     @classmethod
-    def suggest(cls, trial: Suggest, facts: TextFacts) -> TextInputConfig:
+    def suggest(cls, trial: Suggest, facts: TextFacts, views: list[str]) -> TextInputConfig:
         """Draw a view and what that view reads."""
-        view = trial.suggest_categorical("view", facts.views)
+        view = trial.suggest_categorical("view", views)
         if view == "word":
             return cls(view=view, words=WordPoint.suggest(trial, facts.words))
         return cls(

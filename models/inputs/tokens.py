@@ -47,7 +47,7 @@ class TokensInputConfig(InputPoint):
     words: WordPoint = Field(default_factory=WordPoint)
 
     @classmethod
-    def suggest(cls, trial: Suggest, facts: TokensFacts) -> TokensInputConfig:
+    def suggest(cls, trial: Suggest, facts: TokensFacts, views: list[str]) -> TokensInputConfig:
         return cls(words=WordPoint.suggest(trial, facts.words))
 
     @classmethod

@@ -61,6 +61,10 @@ class ClassifyTarget(BaseModel):
         given = {value} if isinstance(value, str) else {str(label) for label in value}
         return np.array([label in given for label in self.labels], np.float32)
 
+    def fewest_steps(self, encoded: np.ndarray) -> int:
+        """Return how many steps of the core an item of the target ``encoded`` needs, at least."""
+        return 1
+
     @property
     def column_types(self) -> dict[str, str]:
         """Names and types of ``columns``: string, double, strings or doubles (lists)."""

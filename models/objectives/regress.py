@@ -38,6 +38,10 @@ class RegressTarget(BaseModel):
         """Return what ``combine`` gives: it has the target's unit."""
         return float(prediction)
 
+    def fewest_steps(self, encoded: np.ndarray) -> int:
+        """Return how many steps of the core an item of the target ``encoded`` needs, at least."""
+        return 1
+
     @property
     def column_types(self) -> dict[str, str]:
         """Names and types of ``columns``: string, double, strings or doubles (lists)."""

@@ -92,6 +92,10 @@ class TagTarget(BaseModel):
         """Return the label of each step."""
         return [self.labels[code] for code in prediction.codes_T]
 
+    def fewest_steps(self, encoded: np.ndarray) -> int:
+        """Return how many steps of the core an item of the target ``encoded`` needs, at least."""
+        return len(encoded)
+
     @property
     def column_types(self) -> dict[str, str]:
         """Names and types of ``columns``: string, double, strings or doubles (lists)."""

@@ -60,6 +60,10 @@ class TranscribeTarget(BaseModel):
         """Return the text."""
         return self.separator.join(prediction.symbols)
 
+    def fewest_steps(self, encoded: np.ndarray) -> int:
+        """Return how many steps of the core an item needs, at least; between equal symbols stands a blank."""
+        return len(encoded) + int((np.diff(encoded) == 0).sum())
+
     @property
     def column_types(self) -> dict[str, str]:
         """Names and types of ``columns``: string, double, strings or doubles (lists)."""

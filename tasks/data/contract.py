@@ -83,6 +83,7 @@ RULES: dict[str, tuple[str, str]] = {
     "mixed_rates": ("audio files have the same sample rate", ""),
     "missing_class": ("every class has items in every part", ""),
     "short_input": ("an item has a step for each symbol of its target", ""),
+    "short_view": ("every way to read the input has a step for each symbol of a target", ""),
     "unseen_label": ("the labels of the {what} part occur in training", ""),
     "future_rows": ("rows after the last target hold known covariates", ""),
 }

@@ -25,7 +25,7 @@ def card(described: dict[str, Any]) -> Card:
     facts = described["facts"]
     names, kind = facts["columns"], facts["input"]["kind"]
     longest = max(facts["longest"].values())
-    what = f"{_DOES[facts['kind']]} An ensemble of {len(described['members'])} LSTM models."
+    what = f"{_DOES[facts['target']['kind']]} An ensemble of {len(described['members'])} LSTM models."
     if labels := facts["target"].get("labels"):
         shown = ", ".join(f"`{label}`" for label in labels[:40])
         what += f" Labels, in the order of the probabilities: {shown}{', ...' if len(labels) > 40 else ''}."

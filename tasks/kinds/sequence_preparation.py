@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 CHUNK_LENGTH = 2048
 """Steps of a sequence that are learned from at once; longer ones are read onwards only."""
+CRAMPED_SHARE = 0.02
+"""Of the training items: a view that leaves more of them too few steps than the best one does is not learned from."""
 READABLE = ("text", "tokens")
 """Inputs that ``items.parquet`` keeps, for baselines and examples."""
 
@@ -98,7 +100,6 @@ def prepare(source: Path, problem: Any, options: SplitOptions, out: Path, object
     longest, steps = _write(canonical, items, parts, fitted, target, out, ledger)
     np.save(out / "validation.npy", np.flatnonzero(parts[parts != TEST] == VALIDATION))
     facts = SequenceFacts(
-        kind=objective.name,
         input=fitted,
         target=target,
         longest=longest,
@@ -130,7 +131,11 @@ def _check(canonical: Canonical, items: pl.DataFrame, problem: Any, objective: O
 def _write(
     canonical: Canonical, items: pl.DataFrame, parts: np.ndarray, fitted: Any, target: Any, out: Path, ledger: Ledger
 ) -> tuple[dict[str, int], int]:
-    """Encode every item; return the longest training item of each view, and the steps of all items in the first."""
+    """Encode every item.
+
+    Returns:
+        The longest training item of each view that can be learned from, and the steps of all items in the first view.
+    """
     with ExitStack() as stack:
         train = stack.enter_context(_Writer(out / "train", fitted, target, fitted.variants))
         sealed = stack.enter_context(_Writer(out / "sealed", fitted, target, 1))
@@ -144,7 +149,7 @@ def _write(
                 writer.write(frame.filter(picked), canonical.input.raws(part.filter(picked), fitted))
     _report_unseen(sealed, ledger)
     _report_cramped(train, ledger)
-    return train.longest, train.steps + sealed.steps
+    return {view: train.longest[view] for view in _roomy(train)}, train.steps + sealed.steps
 
 
 class _Writer:
@@ -160,7 +165,7 @@ class _Writer:
         self.longest = dict.fromkeys(fitted.views, 0)
         self.steps, self.items = 0, 0
         self.unseen: dict[str, int] = {}
-        self.cramped: list[str] = []
+        self.cramped: dict[str, list[str]] = {view: [] for view in fitted.views}
         self._parts = 0
 
     def __enter__(self) -> _Writer:
@@ -186,9 +191,10 @@ class _Writer:
             self._targets.append(encoded)
             for label in _labels(self.target, value):
                 self.unseen[label] = self.unseen.get(label, 0) + 1
-            most = max(self._encode(view, raw) for view in self.fitted.views)
-            if self.target.kind == "transcribe" and most < len(encoded) + int((np.diff(encoded) == 0).sum()):
-                self.cramped.append(item_id)
+            least = self.target.fewest_steps(encoded)
+            for view in self.fitted.views:
+                if self._encode(view, raw) < least:
+                    self.cramped[view].append(item_id)
         frame.write_parquet(self.directory / "parts" / f"{self._parts:05d}.parquet")
         self._parts += 1
         self.items += len(frame)
@@ -225,10 +231,24 @@ def _report_unseen(sealed: _Writer, ledger: Ledger) -> None:
         )  # fmt: skip
 
 
+def _roomy(train: _Writer) -> list[str]:
+    """Return the views whose items have steps enough for their targets, as far as any view's do."""
+    fewest = min(map(len, train.cramped.values()))
+    return [view for view, items in train.cramped.items() if len(items) <= fewest + CRAMPED_SHARE * train.items]
+
+
 def _report_cramped(train: _Writer, ledger: Ledger) -> None:
-    if count := len(train.cramped):
+    cramped = min(train.cramped.values(), key=len)
+    if count := len(cramped):
         said = "{count} of {what} training items with fewer steps than symbols"
         ledger.add(
-            "short_input", "warning", "target", count=count, items=count, examples=train.cramped[:EXAMPLES], said=said,
+            "short_input", "warning", "target", count=count, items=count, examples=cramped[:EXAMPLES], said=said,
             what=f"{train.items:,}", action="not learned from: CTC spells a symbol a step at most",
+        )  # fmt: skip
+    roomy = _roomy(train)
+    if left_out := [view for view in train.cramped if view not in roomy]:
+        ledger.add(
+            "short_view", "info", "input", count=len(left_out), examples=left_out, what=", ".join(left_out),
+            said="{count} ways to read the input with fewer steps than symbols in many items: {what}",
+            action=f"not searched; read as {', '.join(roomy)}",
         )  # fmt: skip

@@ -122,7 +122,7 @@ def reader(request: pytest.FixtureRequest) -> nn.Module:
     torch.manual_seed(seed)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
     study.enqueue_trial({"hidden_size": 48, "num_layers": 1 + seed % 3, "bidirectional": bidirectional})
-    return CORES[name].suggest_reader(study.ask(), bidirectional=bidirectional).build(C).eval()
+    return CORES[name].suggest_reader(study.ask(), bidirectional=bidirectional, longest=100).build(C).eval()
 
 
 each_reader = pytest.mark.parametrize(
@@ -132,14 +132,15 @@ each_reader = pytest.mark.parametrize(
 
 @each_reader
 def test_padding_never_changes_what_is_read(reader: Any) -> None:
-    x, other = inputs(), inputs(1)
+    """In float64, since layer norm may amplify the rounding of a quiet cell's output beyond 1e-6."""
+    reader, x, other = reader.double(), inputs().double(), inputs(1).double()
     h_BTR = reader.read(x, LENGTHS)
     padded = torch.where((torch.arange(T) < LENGTHS[:, None])[..., None], x, 1e6 * other)
     h_padded = reader.read(padded, LENGTHS)
     for row, length in enumerate(LENGTHS.tolist()):
         assert torch.equal(h_padded[row, :length], h_BTR[row, :length])
         alone = reader.read(x[row : row + 1, :length], LENGTHS[row : row + 1])
-        torch.testing.assert_close(h_BTR[row : row + 1, :length], alone, rtol=0, atol=1e-6)
+        torch.testing.assert_close(h_BTR[row : row + 1, :length], alone, rtol=0, atol=1e-12)
 
 
 @each_reader

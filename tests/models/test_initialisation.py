@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import optuna
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from models.cores.initialisation import set_chrono_biases
+from models.cores.stacked_lstm import StackedLSTMConfig
 
 H = 64
 
@@ -65,3 +68,23 @@ def test_error_from_the_last_step_reaches_the_first_only_if_the_cell_remembers()
 def test_a_memory_below_two_steps_is_refused() -> None:
     with pytest.raises(ValueError, match=r"longest must be at least 2 steps \(got 1\): pass how far back"):
         set_chrono_biases(nn.LSTM(3, H), 1)
+
+
+def test_a_core_starts_with_the_memory_of_its_config() -> None:
+    torch.manual_seed(0)
+    core = StackedLSTMConfig(hidden_size=H, num_layers=2, bidirectional=True, memory=1000).build(3)
+    for layer in core.layers:
+        assert isinstance(layer, nn.LSTM)
+        _, f, _, _ = layer.bias_ih_l0_reverse.detach().chunk(4)
+        assert f.exp().max() > 850
+    with pytest.raises(ValidationError, match=r"memory must be 0 or at least 2 steps \(got 1\)"):
+        StackedLSTMConfig(memory=1)
+
+
+@pytest.mark.parametrize(("longest", "offered"), [(63, False), (64, True)])
+def test_a_long_memory_is_searched_where_sequences_are_long(longest: int, offered: bool) -> None:
+    trial = optuna.trial.FixedTrial(
+        {"num_layers": 1, "hidden_size": 48, "layer_norm": False, "bidirectional": True, "long_memory": True}
+    )
+    assert StackedLSTMConfig.suggest_reader(trial, True, longest).memory == (longest if offered else 0)
+    assert ("long_memory" in trial.params) == offered

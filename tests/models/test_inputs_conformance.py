@@ -79,7 +79,7 @@ def test_every_point_of_the_portfolio_is_one_that_the_space_draws(kind: str, rec
     points = INPUTS[kind].portfolio(facts)
     for point in points:
         trial = optuna.trial.FixedTrial(point)
-        INPUTS[kind].suggest(trial, facts)
+        INPUTS[kind].suggest(trial, facts, facts.views)
         assert set(trial.params) == set(point)
     assert not recwarn.list, "a value outside of its range"
     assert len({json.dumps(point, sort_keys=True) for point in points}) == len(points)

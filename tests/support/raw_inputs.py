@@ -59,4 +59,4 @@ def drawn_config(facts: Any, seed: int) -> Any:
     """Draw a config for ``facts`` at random."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)).ask()
-    return INPUTS[facts.kind].suggest(trial, facts)
+    return INPUTS[facts.kind].suggest(trial, facts, facts.views)

@@ -87,7 +87,7 @@ def _well_formed(codes_T: np.ndarray) -> np.ndarray:
 
 def make_facts(kind: str, given: Any, arrays: SequenceArrays, chunk_length: int = 1000) -> SequenceFacts:
     longest = {view: int(arrays.lengths(view).max()) for view in given.views}
-    return SequenceFacts(kind=kind, input=given, target=TARGETS[kind], longest=longest, chunk_length=chunk_length)  # type: ignore[arg-type]
+    return SequenceFacts(input=given, target=TARGETS[kind], longest=longest, chunk_length=chunk_length)  # type: ignore[arg-type]
 
 
 def draw_config(facts: SequenceFacts, seed: int = 0, **preset: Any) -> SequenceModelConfig:

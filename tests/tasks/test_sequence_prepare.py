@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import polars as pl
 import pytest
 from sequence_tables import ingested, sentences, tone, wav, write_clips
 
+from models.sequence_model import SequenceSpace
 from tasks.errors import InputError
 from tasks.kinds import sequence_preparation
 from tasks.kinds.classify import Classify, ClassifyObjective
@@ -178,6 +180,18 @@ def test_items_too_short_for_their_transcript_are_reported(home: Path, tmp_path:
     cramped = findings(dataset)["short_input"]
     assert 0 < cramped["count"] < dataset.sizes["train"]
     assert "fewer steps than symbols" in cramped["message"]
+
+
+def test_only_views_with_steps_enough_for_a_transcript_are_searched(home: Path, tmp_path: Path, out: Path) -> None:
+    words = [f"{a}{b}{c}" for a in "klm" for b in "aeiou" for c in "nprst"]
+    pl.DataFrame({"text": words, "sounds": [" ".join(word) for word in words]}).write_csv(tmp_path / "data.csv")
+    dataset = prepared(tmp_path / "data.csv", Transcribe(unit="word"), out, input=TEXT, target="sounds")
+    assert list(dataset.facts.longest) == ["character"]
+    found = findings(dataset)["short_view"]
+    assert (found["level"], found["examples"]) == ("info", ["word", "bpe"])
+    space, trial = SequenceSpace(dataset.facts), optuna.create_study().ask()
+    assert space.suggest(trial).input.view == "character"
+    assert {point["view"] for point in space.portfolio(100)} == {"character"}
 
 
 BAD_TARGETS: dict[str, tuple[Any, list[str], list[str], str]] = {
