@@ -16,13 +16,15 @@ from tasks.references import Dataset, Table
 
 
 def plan(env: Environment, parameters: dict[str, Any]) -> list[str]:
-    """Return lines that say what ``pipeline`` would do with ``parameters``; nothing that it reads is kept.
+    """Return lines that say what ``pipeline`` would do with ``parameters``, as ``carousel.experiment.load`` gave them.
+
+    Nothing that it reads is kept.
 
     Raises:
         InputError: the data break their contract, are too short for the split, or the name is no model's name.
     """
     from tasks.evaluate import EvaluateConfig
-    from tasks.experiment import check_sections, model_name
+    from tasks.experiment import model_name
     from tasks.fit import FitConfig
     from tasks.kinds.registry import kind
     from tasks.prepare import SplitConfig
@@ -34,7 +36,6 @@ def plan(env: Environment, parameters: dict[str, Any]) -> list[str]:
     fit: FitConfig = parameters.get("fit", FitConfig())
     evaluate: EvaluateConfig = parameters.get("evaluate", EvaluateConfig())
     name = model_name(parameters.get("name"), problem, data)
-    check_sections(data, problem, search, evaluate)
     with _thrown_away(env):
         table, dataset, read, prepared = _read(data, problem, split)
     stored = _stored(env, table, dataset, search, fit)

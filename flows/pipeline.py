@@ -37,9 +37,9 @@ def pipeline(
         evaluate: what the model is measured against.
         register: the gate between challenger and champion.
     """
+    check_sections(data, problem, search, evaluate)
     name = model_name(name, problem, data)
     experiment = described(locals())
-    check_sections(data, problem, search, evaluate)
     table = ingest_table(data)
     dataset = prepare_dataset(table, problem, split)
     study = search_models(dataset, search)

@@ -64,7 +64,7 @@ def check_baselines(problem: str, baselines: list[str] | None) -> list[str]:
     close = [near for name in wrong for near in difflib.get_close_matches(name, known, 1)]
     meant = f"did you mean {', '.join(close)}? " if close else ""
     choice = f"choose of {', '.join(known)}" if known else f"leave it out, {problem} needs no baseline"
-    rule = f"evaluate.baselines must be baselines of the kind {problem}"
+    rule = f"evaluate.baselines: must be ones that problem {problem} has"
     raise InputError(rule, shortened(map(repr, wrong)), meant + choice)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
 from tasks.errors import InputError
+from tasks.evaluate import check_baselines
 from tasks.ingest import Data
 from tasks.kinds.registry import kind
 
@@ -16,10 +17,12 @@ from tasks.kinds.registry import kind
 def model_name(name: str | None, problem: BaseModel, data: Any) -> str:
     """Return the registered model's name: the one given, or one made from the problem and the first target.
 
+    The sections went through ``check_sections``.
+
     Raises:
         InputError: MLflow refuses the name.
     """
-    chosen = name if name is not None else f"{problem.kind}-{(data.target or ['unknown'])[0]}"  # type: ignore[attr-defined]
+    chosen = name if name is not None else f"{problem.kind}-{data.target[0]}"  # type: ignore[attr-defined]
     if not chosen.strip() or set(chosen) & set("/:@'\"%"):
         raise InputError("name must be text without / : @ % and quotes", repr(chosen), "choose another name")
     return chosen
@@ -57,18 +60,16 @@ def _disagreements(data: Any, problem: Any, search: Any, evaluate: Any) -> Itera
         )
     if not data.target:
         yield InputError("data.target must be given", "none", "name the column that is to be predicted")
-    if search.metric is not None:
-        yield from _unknown("search.metric", [search.metric], asked.SEARCH_METRICS)
-    yield from _unknown("evaluate.baselines", evaluate.baselines or [], asked.BASELINES)
-
-
-def _unknown(key: str, values: Sequence[str], known: Sequence[str]) -> Iterator[InputError]:
-    for value in values:
-        if value not in known:
-            near = difflib.get_close_matches(value, known, n=1)
-            listed = ", ".join(known) or "none: leave it out"
-            hint = f"did you mean {near[0]}? " if near else ""
-            yield InputError(f"{key}: must be one that this problem has", repr(value), f"{hint}Known here: {listed}")
+    if search.metric is not None and search.metric not in asked.SEARCH_METRICS:
+        near = difflib.get_close_matches(search.metric, asked.SEARCH_METRICS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        known = ", ".join(asked.SEARCH_METRICS)
+        rule = f"search.metric: must be one that problem {problem.kind} has"
+        yield InputError(rule, repr(search.metric), f"{hint}Known here: {known}")
+    try:
+        check_baselines(problem.kind, evaluate.baselines)
+    except InputError as error:
+        yield error
 
 
 def new_data(experiment: dict[str, Any], source: Any) -> Any:

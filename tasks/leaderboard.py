@@ -53,20 +53,11 @@ def _rows(name: str, aliases: dict[str, str]) -> list[dict[str, Any]]:
     newest = max(versions, key=lambda version: int(version.version))
     shown = next((one for one in versions if str(one.version) == str(aliases.get(registry.CHAMPION))), newest)
     evaluation = _evaluation(registry.reference(shown))
-    metrics = [metric for metric in _metrics(evaluation) if metric.brief]
+    metrics = [metric for metric in parse(evaluation["metrics"]) if metric.brief]
     rows = [_version_row(version, aliases, metrics) for version in versions]
     baselines = [entry for entry in evaluation["leaderboard"] if entry["kind"] == "baseline"]
     rows += [_row(name, entry["name"], "", entry, metrics, "") for entry in baselines]
     return sorted(rows, key=lambda row: metrics[0].cost(row[metrics[0].title]))
-
-
-def _metrics(evaluation: dict[str, Any]) -> list[Metric]:
-    if "metrics" not in evaluation:
-        # Registered before evaluations said what they measure: then there were forecasts alone.
-        from tasks.scoring.forecast_contest import METRICS
-
-        return METRICS
-    return parse(evaluation["metrics"])
 
 
 def _version_row(version: RegistryVersion, aliases: dict[str, str], metrics: list[Metric]) -> dict[str, Any]:

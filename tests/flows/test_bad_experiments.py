@@ -51,7 +51,7 @@ SETTINGS = {
     ),
     "duration without a unit": ("search.time_budget=120", "search.time_budget: must be a valid string", "90s, 2m"),
     "no trials": ("search.max_trials=0", "search.max_trials: must be greater than or equal to 1", "change it"),
-    "unknown metric": ("search.metric=masse", "search.metric: must be one that this problem", "did you mean mase?"),
+    "unknown metric": ("search.metric=masse", "search.metric: must be one that problem forecast has", "did you mean mase?"),
     "no kind of problem": ("problem={}", "problem.kind: must be one of forecast", "problem.kind"),
     "a problem that reads sequences": ("problem={kind: classify}", "problem classify learns from seq", "data.input"),
     "an input that the problem cannot read": (
@@ -69,7 +69,7 @@ SETTINGS = {
     "negative seed": ("search.seed=-1", "search.seed: must be greater than or equal to 0", "change it"),
     "too many members": ("fit.members=1000", "fit.members: must be less than or equal to 32", "trained anew"),
     "unknown precision": ("fit.precision=8-bit", "fit.precision: must be '32-true'", "choose"),
-    "unknown baseline": ("evaluate.baselines=[arima]", "evaluate.baselines: must be one", "last_value"),
+    "unknown baseline": ("evaluate.baselines=[arima]", "evaluate.baselines: must be ones that problem", "last_value"),
     "no test windows": ("split.test_windows=0", "split.test_windows: must be greater", "sealed part"),
     "unknown promotion": ("register.promote=always", "register.promote: must be 'auto' or 'never'", "choose"),
     "a number for a source": ("data.source=5", "data.source: must be a valid string, or must be", "A CSV or parquet"),

@@ -205,6 +205,6 @@ def test_a_baseline_that_the_kind_does_not_have_is_refused_with_the_one_that_was
     with pytest.raises(InputError) as refused:
         evaluate_model.fn(untrained(dataset), dataset, None, EvaluateConfig(baselines=["autoets", "linear"]))
     assert str(refused.value) == (
-        "evaluate.baselines must be baselines of the kind forecast (got 'autoets'): did you mean auto_ets? "
+        "evaluate.baselines: must be ones that problem forecast has (got 'autoets'): did you mean auto_ets? "
         "choose of last_value, seasonal_naive, auto_ets, linear"
     )
