@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from models import reach
 from models.forecaster import Forecaster, ForecasterConfig
 from models.forecaster_facts import Facts
-from models.panel import Panel
+from models.panel import Panel, Windows
+from models.reach import Reach
 
 
 def assemble(kind: str, facts: dict[str, Any], configs: list[dict[str, Any]]) -> Bundle:
@@ -46,6 +48,19 @@ class Bundle:
         return out
 
     @torch.inference_mode()
+    def reach(self, panel: Panel, items: np.ndarray, ends: np.ndarray) -> Reach:
+        """Measure how far back the furthest of the members looks, on some of the windows of ``predict``."""
+        few = reach.spread(len(items))
+        items_B, ends_B = torch.from_numpy(items[few]), torch.from_numpy(ends[few])
+        panel = panel.recoded(self.facts.encoding)
+        found = []
+        for member in self.members:
+            member.eval()
+            windows = panel.gather(items_B, ends_B, member.config.context_length, self.facts.horizon)
+            found.append(_reach(member, windows.to(next(member.parameters()).device)))
+        return max(found, key=lambda one: one.steps)
+
+    @torch.inference_mode()
     def _predict(self, panel: Panel, items_B: torch.Tensor, ends_B: torch.Tensor) -> np.ndarray:
         total = torch.zeros(())
         for member in self.members:
@@ -54,3 +69,18 @@ class Bundle:
             windows = panel.gather(items_B, ends_B, member.config.context_length, self.facts.horizon).to(device)
             total = total + member(windows).unscaled().cpu()
         return (total / len(self.members)).numpy()
+
+
+def _reach(member: Forecaster, windows: Windows) -> Reach:
+    """Measure one member by its median forecast, in scales of each window."""
+    history_B = windows.inside_BL.sum(dim=1)
+    median, whole = len(member.facts.quantiles) // 2, member(windows)
+    whole_BF = whole.unscaled()[..., median]
+
+    def change(kept: int) -> float:
+        left_BF = member(windows.newest(kept)).unscaled()[..., median]
+        change_BF = (left_BF - whole_BF).abs() / whole.scale_B[:, None]
+        return float(change_BF[history_B > kept].mean())
+
+    longest = sorted(history_B.tolist())[-min(reach.FEWEST, len(history_B))]
+    return Reach("steps", reach.fewest_steps(change, longest), longest, len(history_B))

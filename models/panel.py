@@ -46,6 +46,20 @@ class Windows:
     truth_BF: torch.Tensor
     error_scale_B: torch.Tensor
 
+    def newest(self, steps: int) -> Windows:
+        """Return the windows as if their items had begun with the newest ``steps`` of the context."""
+        inside_BL = self.inside_BL & (
+            torch.arange(self.inside_BL.shape[1], device=self.inside_BL.device).flip(0) < steps
+        )
+        return replace(
+            self,
+            target_BL=torch.where(inside_BL, self.target_BL, torch.nan),
+            inside_BL=inside_BL,
+            numeric_BLC=torch.where(inside_BL[..., None], self.numeric_BLC, torch.nan),
+            codes_BLK=torch.where(inside_BL[..., None], self.codes_BLK, 0),
+            calendar_BLA=torch.where(inside_BL[..., None], self.calendar_BLA, 0.0),
+        )
+
     def to(self, device: torch.device) -> Windows:
         return Windows(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from models import reach
 from models.batching import in_order
 from models.objectives.registry import combine
 from models.ragged import Ragged
@@ -65,6 +66,19 @@ class SequenceBundle:
     def predict_raw(self, raws: Sequence[Any]) -> list[Any]:
         """Predict raw items: what the input's facts encode."""
         return self.predict(SequenceArrays(self.encode(raws), None)) if len(raws) else []
+
+    def reach(self, arrays: SequenceArrays) -> list[reach.Reach]:
+        """Measure how far back the members look: for each view the furthest of those that read it.
+
+        Args:
+            arrays: at least one item in the views that the members read.
+        """
+        few = arrays.select(reach.spread(len(arrays)))
+        found = [
+            reach.of_sequences(member, few, lambda left, member=member: self._outputs(member, left, BUDGET))  # type: ignore[misc]
+            for member in self.members
+        ]
+        return [max((one for one in found if one.view == view), key=lambda one: one.steps) for view in self.views]
 
     def stream(self) -> Stream:
         """Begin a sequence that is read as it comes.

@@ -15,7 +15,7 @@ from tasks.errors import InputError, shortened
 from tasks.kinds.registry import kind
 from tasks.references import Dataset, Evaluation, Model, ModelVersion
 
-VERSION = 2
+VERSION = 3
 
 
 class EvaluateConfig(Config):

@@ -65,6 +65,11 @@ class ClassifyTarget(BaseModel):
         """Return how many steps of the core an item of the target ``encoded`` needs, at least."""
         return 1
 
+    def change(self, outputs_NL: np.ndarray, others_NL: np.ndarray) -> np.ndarray:
+        """Return by how much outputs differ, 0 to 1 ``[N]``: probability that moved; multi-label: of any label."""
+        moved_NL = np.abs(outputs_NL - others_NL)
+        return moved_NL.max(axis=1) if self.multi_label else moved_NL.sum(axis=1) / 2
+
     @property
     def column_types(self) -> dict[str, str]:
         """Names and types of ``columns``: string, double, strings or doubles (lists)."""

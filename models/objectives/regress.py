@@ -42,6 +42,10 @@ class RegressTarget(BaseModel):
         """Return how many steps of the core an item of the target ``encoded`` needs, at least."""
         return 1
 
+    def change(self, outputs_N1: np.ndarray, others_N1: np.ndarray) -> np.ndarray:
+        """Return by how much outputs differ, in standard deviations of the target ``[N]``."""
+        return np.abs(outputs_N1 - others_N1)[:, 0] / self.std
+
     @property
     def column_types(self) -> dict[str, str]:
         """Names and types of ``columns``: string, double, strings or doubles (lists)."""

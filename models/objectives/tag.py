@@ -96,6 +96,10 @@ class TagTarget(BaseModel):
         """Return how many steps of the core an item of the target ``encoded`` needs, at least."""
         return len(encoded)
 
+    def change(self, outputs_NL: np.ndarray, others_NL: np.ndarray) -> np.ndarray:
+        """Return by how much outputs at N steps differ, 0 to 1 ``[N]``: probability that moved."""
+        return np.abs(outputs_NL - others_NL).sum(axis=1) / 2
+
     @property
     def column_types(self) -> dict[str, str]:
         """Names and types of ``columns``: string, double, strings or doubles (lists)."""

@@ -64,6 +64,10 @@ class TranscribeTarget(BaseModel):
         """Return how many steps of the core an item needs, at least; between equal symbols stands a blank."""
         return len(encoded) + int((np.diff(encoded) == 0).sum())
 
+    def change(self, outputs_NV: np.ndarray, others_NV: np.ndarray) -> np.ndarray:
+        """Return by how much outputs at N steps differ, 0 to 1 ``[N]``: probability that moved."""
+        return np.abs(np.exp(outputs_NV) - np.exp(others_NV)).sum(axis=1) / 2
+
     @property
     def column_types(self) -> dict[str, str]:
         """Names and types of ``columns``: string, double, strings or doubles (lists)."""

@@ -97,6 +97,7 @@ def evaluate(
     facts = forecast_contest.summary(held, rival_note)
     facts |= {"season_length": opened.facts.season_length, "frequency": opened.facts.frequency}
     facts = headed(facts, opened.facts.targets)
+    facts["reach"] = [proved.reach(panel, items_W, ends_W)._asdict()]
     forecast_contest.write(held, facts, _examples(held, opened, panel, series), out)
     return contest.decision(facts)
 

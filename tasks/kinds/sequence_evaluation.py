@@ -91,6 +91,7 @@ def evaluate(
     details = objective.details(facts.target, truth, contestants[0].predictions, items.select(kept))
     told = contest.summary(held, rival_note)
     told["notes"] += objective.notes(details)
+    told["reach"] = [one._asdict() for one in proved.reach(opened.arrays("sealed"))]
     contest.write_json(_headed(told, facts, len(items), opened.frame("train").height), out / "evaluation.json")
     contest.write_json(details, out / "details.json")
     steps = opened.arrays("sealed").lengths(facts.input.views[0])

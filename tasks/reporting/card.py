@@ -38,10 +38,26 @@ def model_card(name: str, written: Card, evaluation: dict[str, Any], findings: l
         USE.replace("{name}", name).replace("{code}", written.how_to_use.strip()),
         "## What was found in the data",
         "\n".join(f"- {finding['message']} ({finding['action']})" for finding in findings) or "- nothing to report",
+        "## How far back it looks",
+        "\n\n".join(map(_reach, evaluation["reach"])),
         "## Limits",
         written.limits,
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _reach(found: dict[str, Any]) -> str:
+    """Say what was measured of one of the forms in which the members read the input."""
+    measured = f"measured on {found['items']} sealed ones"
+    if found["steps"] < found["longest"]:
+        return (
+            f"What lies more than **{found['steps']:,} {found['view']}** back changes its output by less than 1 % on "
+            f"average, {measured} that reach back up to {found['longest']:,}."
+        )
+    return (
+        f"As far as there is anything: even the first of {found['longest']:,} {found['view']} changes its output by "
+        f"more than 1 % on average, {measured}."
+    )
 
 
 def _size(evaluation: dict[str, Any]) -> str:

@@ -51,7 +51,11 @@ SETTINGS = {
     ),
     "duration without a unit": ("search.time_budget=120", "search.time_budget: must be a valid string", "90s, 2m"),
     "no trials": ("search.max_trials=0", "search.max_trials: must be greater than or equal to 1", "change it"),
-    "unknown metric": ("search.metric=masse", "search.metric: must be one that problem forecast has", "did you mean mase?"),
+    "unknown metric": (
+        "search.metric=masse",
+        "search.metric: must be one that problem forecast has",
+        "did you mean mase?",
+    ),
     "no kind of problem": ("problem={}", "problem.kind: must be one of forecast", "problem.kind"),
     "a problem that reads sequences": ("problem={kind: classify}", "problem classify learns from seq", "data.input"),
     "an input that the problem cannot read": (

@@ -24,6 +24,7 @@ EVALUATION: dict[str, Any] = {
     "notes": ["auto_ets failed on 1 of 8 windows"],
     "windows": 8,
     "items": 4,
+    "reach": [{"view": "steps", "steps": 24, "longest": 56, "items": 8}],
 }
 
 
@@ -55,6 +56,24 @@ def test_the_card_names_every_column_that_goes_in_and_no_other() -> None:
     assert "past numeric: wind; known numeric: price, promo; static numeric: size" in text
     named = RICH.model_copy(update={"static_categorical": ["region", Encoding.TARGET]})
     assert f"`{Encoding.TARGET}`" not in card(named, targets=["y", "z"])
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (
+            24,
+            "What lies more than **24 steps** back changes its output by less than 1 % on average, measured on 8",
+        ),
+        (56, "As far as there is anything: even the first of 56 steps changes its output by more than 1 % on average"),
+    ],
+)
+def test_the_card_says_how_far_back_the_model_looks(steps: int, said: str) -> None:
+    evaluation = EVALUATION | {"reach": [EVALUATION["reach"][0] | {"steps": steps}]}
+    described = {"facts": make_facts(PLAIN).model_dump(mode="json"), "members": [{"context_length": 56}]}
+    assert f"## How far back it looks\n\n{said}" in model_card(
+        "sales", forecast.card(described, evaluation), evaluation, []
+    )
 
 
 def test_findings_stand_with_what_was_done() -> None:
