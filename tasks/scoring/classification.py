@@ -17,6 +17,9 @@ UNSEEN = -1
 SMALLEST = 1e-15
 """What a probability of 0 counts as in the log loss."""
 
+DOUBT = 5.0
+"""Items without a label that comparisons of models count beside those of a validation part; see the log loss."""
+
 BINS = 10
 MOST_CONFUSED = 30
 MOST_EXAMPLES = 15
@@ -61,10 +64,13 @@ def log_loss(true_N: Codes, probability_NL: Floats) -> float:
     return float(-np.log(np.clip(probability_NL[known, true_N[known]], SMALLEST, 1)).mean())
 
 
-def log_loss_at_best_temperature(true_N: Codes, probability_NL: Floats) -> tuple[float, float]:
+def log_loss_at_best_temperature(true_N: Codes, probability_NL: Floats, doubt: float = 0.0) -> tuple[float, float]:
     """Return the least log loss that a division of all log-probabilities gives, and that divisor (Guo et al. 2017).
 
-    Of two models that order the labels alike, the one that is merely too sure is not the worse.
+    Of two models that order the labels alike, the one that is merely too sure is not the worse. Where all items are
+    right, though, the least loss is zero for every model. So ``doubt`` counts as many items more, predicted like the
+    others on average, whose label may be any one: being surer costs something there, and what is left is how far the
+    labels lie apart in proportion to how far they are spread. Its weight falls as items come.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
@@ -74,9 +80,12 @@ def log_loss_at_best_temperature(true_N: Codes, probability_NL: Floats) -> tuple
     if not len(known) or not np.isfinite(log_NL).all():
         return float("nan"), 1.0
 
+    share = doubt / (len(known) + doubt)
+    truth_N = (1 - share) * log_NL[np.arange(len(known)), true_N[known]] + share * log_NL.mean(axis=1)
+
     def loss(log_temperature: float) -> float:
-        scaled_NL = log_NL / np.exp(log_temperature)
-        return float((logsumexp(scaled_NL, axis=1) - scaled_NL[np.arange(len(known)), true_N[known]]).mean())
+        temperature = np.exp(log_temperature)
+        return float((logsumexp(log_NL / temperature, axis=1) - truth_N / temperature).mean())
 
     found = minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded", options={"xatol": 1e-3})
     return float(found.fun), float(np.exp(found.x))

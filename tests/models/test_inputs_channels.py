@@ -69,3 +69,22 @@ def test_what_is_blanked_is_blanked_as_a_whole(field: str, axis: int) -> None:
     blank = x_BTC == 0
     assert (blank.all(dim=axis) == blank.any(dim=axis)).all()
     assert blank.float().mean() == pytest.approx(0.3, abs=0.03)
+
+
+def test_an_offset_moves_a_channel_of_an_item_as_a_whole_and_only_in_training() -> None:
+    torch.manual_seed(0)
+    facts = fit_numeric(["a", "b"], [np.zeros((2, 2))])
+    module = NumericInputConfig(offset=0.4, deltas=True).build(facts)
+    values, lengths_B = torch.randn(300, 5, 2), torch.full((300,), 5)
+    shift_BTC = module.train()(values, lengths_B)[0] - module.eval()(values, lengths_B)[0]
+    torch.testing.assert_close(shift_BTC[..., :2], shift_BTC[:, :1, :2].expand(-1, 5, -1))
+    assert shift_BTC[:, 0, :2].std(dim=0).tolist() == pytest.approx([0.4, 0.4], abs=0.04)
+    torch.testing.assert_close(shift_BTC[..., 2:], torch.zeros(300, 5, 2))
+
+
+def test_a_missing_value_is_the_mean_however_much_training_disturbs() -> None:
+    facts = fit_numeric(["a", "b"], [np.array([[1.0, 2.0], [3.0, NAN]])])
+    module = NumericInputConfig(noise=1.0, offset=1.0).build(facts).train()
+    x_BTC, _ = module(torch.full((4, 3, 2), NAN), torch.full((4,), 3))
+    assert not x_BTC[..., :2].any()
+    assert (x_BTC[..., 2] == 1).all()

@@ -105,6 +105,7 @@ def make_model(facts: SequenceFacts, seed: int = 0, **preset: Any) -> SequenceMo
 
 UNDISTURBED: dict[str, Any] = {
     "noise": 0.0,
+    "offset": 0.0,
     "step_dropout": 0.0,
     "channel_dropout": 0.0,
     "word_dropout": 0.0,

@@ -41,6 +41,31 @@ def test_log_loss_at_the_best_temperature_does_not_care_how_sure_the_model_is() 
     assert classification.log_loss(true, probabilities(4.0)) > classification.log_loss(true, probabilities(1.0))
 
 
+def test_models_that_are_right_on_every_item_still_differ_in_log_loss_with_doubt() -> None:
+    rng = np.random.default_rng(2)
+    true = np.arange(40) % 4
+
+    def loss(margin: float, scale: float, doubt: float) -> float:
+        exponent = np.exp(scale * (noise + margin * np.eye(4)[true]))
+        probability = exponent / exponent.sum(1, keepdims=True)
+        assert (probability.argmax(1) == true).all()
+        return classification.log_loss_at_best_temperature(true, probability, doubt)[0]
+
+    noise = rng.uniform(-0.5, 0.5, (40, 4))
+    assert max(loss(1.2, 4.0, 0.0), loss(3.0, 4.0, 0.0)) < 0.01
+    assert loss(3.0, 1.0, classification.DOUBT) < loss(1.2, 1.0, classification.DOUBT) - 0.05
+    assert loss(3.0, 1.0, classification.DOUBT) == pytest.approx(loss(3.0, 3.0, classification.DOUBT), abs=1e-4)
+
+
+def test_doubt_of_a_model_vanishes_as_items_come() -> None:
+    rng = np.random.default_rng(3)
+    true = rng.integers(0, 3, 20_000)
+    exponent = np.exp(rng.normal(0, 1, (len(true), 3)) + 1.5 * np.eye(3)[true])
+    probability = exponent / exponent.sum(1, keepdims=True)
+    plain, doubted = (classification.log_loss_at_best_temperature(true, probability, doubt)[0] for doubt in (0.0, 5.0))
+    assert doubted == pytest.approx(plain, abs=1e-3)
+
+
 def test_a_prediction_that_is_no_number_has_no_log_loss() -> None:
     assert np.isnan(classification.log_loss_at_best_temperature(np.array([0]), np.array([[np.nan, 1.0]]))[0])
 
