@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,15 +18,6 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 FORMAT = 1
-
-ASSEMBLERS = {
-    "forecast": "models.forecast_bundle",
-    "classify": "models.sequence_bundle",
-    "regress": "models.sequence_bundle",
-    "tag": "models.sequence_bundle",
-    "transcribe": "models.sequence_bundle",
-}
-"""The module of each kind; its ``assemble(kind, facts, configs)`` builds a bundle from what ``model.json`` holds."""
 
 
 class Bundle(Protocol):
@@ -65,11 +55,24 @@ def load(directory: Path) -> Any:
     described = json.loads((directory / "model.json").read_text())
     if described["format"] > FORMAT:
         raise ValueError(f"model.json must be of format {FORMAT} or older (got {described['format']}): update Carousel")
-    kind = described["kind"]
-    if kind not in ASSEMBLERS:
-        raise ValueError(f"model.json must be of a kind among {', '.join(ASSEMBLERS)} (got {kind!r}): update Carousel")
-    bundle: Bundle = import_module(ASSEMBLERS[kind]).assemble(kind, described["facts"], described["members"])
+    bundle = _assemble(described["kind"], described["facts"], described["members"])
     for i, member in enumerate(bundle.members):
         member.load_state_dict(load_file(directory / f"member-{i}.safetensors"))
         member.eval()
     return bundle
+
+
+def _assemble(kind: str, facts: dict[str, Any], configs: list[dict[str, Any]]) -> Bundle:
+    """Build the members that ``model.json`` describes, their weights at random; import what ``kind`` needs alone."""
+    if kind == "forecast":
+        from models import forecast_bundle
+
+        return forecast_bundle.assemble(kind, facts, configs)
+    from models.objectives.registry import OBJECTIVES
+
+    if kind not in OBJECTIVES:
+        known = ", ".join(["forecast", *OBJECTIVES])
+        raise ValueError(f"model.json must be of a kind among {known} (got {kind!r}): update Carousel")
+    from models import sequence_bundle
+
+    return sequence_bundle.assemble(kind, facts, configs)

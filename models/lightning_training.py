@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -25,20 +26,20 @@ class Steps(IterableDataset):
             yield self.module.batch(step, trainer.global_rank, trainer.world_size)
 
 
-class LightningTraining(lightning.LightningModule):
+class LightningTraining(lightning.LightningModule, ABC):
     """Trains ``model`` as ``config`` says."""
 
     def __init__(self, model: nn.Module, config: Schedule) -> None:
         super().__init__()
         self.model, self.config = model, config
 
+    @abstractmethod
     def batch(self, step: int, rank: int, world: int) -> Any:
         """Return one step's batch, or the share of it that ``rank`` reads; it has a method ``to(device)``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def losses(self, batch: Any) -> Iterable[torch.Tensor]:
         """Yield what is to be back-propagated for ``batch``: the gradient is the sum of theirs."""
-        raise NotImplementedError
 
     def train_dataloader(self) -> DataLoader:
         return DataLoader(Steps(self), batch_size=None)

@@ -20,9 +20,14 @@ from models.inputs.spectrum import deltas, hertz_to_mel, mask_bands, mask_times,
 from models.suggest import Suggest
 
 if TYPE_CHECKING:
+    import pandas as pd
     from kaldi_native_fbank import FbankOptions
 
+    from models.sequence_columns import SequenceColumns
+
 VIEW = "fbank"
+SAMPLES, RATE = "samples", "sample_rate"
+"""Columns in which a served model takes audio, instead of a path."""
 SPEEDS = (1.0, 0.9, 1.1)
 HIGHEST_RATE = 16_000
 LOWEST_HERTZ = 20.0
@@ -51,6 +56,21 @@ class AudioFacts(FittedInput):
 
     def layout(self, view: str) -> tuple[np.dtype, tuple[int, ...]]:
         return np.dtype(np.float32), (self.bins,)
+
+    def read(self, frame: pd.DataFrame, columns: SequenceColumns) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Read a recording from each row: its samples and their rate, or else the file at its path."""
+        paths = frame[columns.input[0]] if columns.input[0] in frame else [None] * len(frame)
+        raws = []
+        for row in range(len(frame)):
+            if SAMPLES in frame and frame[SAMPLES][row] is not None and np.ndim(frame[SAMPLES][row]):
+                samples = np.asarray(frame[SAMPLES][row], np.float32)
+                rate = frame[RATE][row] if RATE in frame else self.sample_rate
+            elif isinstance(path := paths[row], str):
+                samples, rate = read_audio(Path(path))
+            else:
+                raise ValueError(f"each row must have a path or samples (row {row} has neither): give one of them")
+            raws.append(resample(samples, int(rate), self.sample_rate))
+        return np.arange(len(frame)), raws
 
     def encode(self, view: str, raw: np.ndarray) -> np.ndarray:
         """Turn mono samples float32 ``[n]`` of -1 to 1 at ``sample_rate`` into normalised features ``[T, M]``."""

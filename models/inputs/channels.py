@@ -1,4 +1,4 @@
-"""Numeric channels of a sequence: standardised, missing values flagged, differences beside them, noise against overfit.
+"""Numeric channels of a sequence: standardised, missing values flagged, differences beside them, disturbed in training.
 
 Shapes: B items, T steps, C channels of the data, M channels that have missing values.
 """
@@ -6,14 +6,20 @@ Shapes: B items, T steps, C channels of the data, M channels that have missing v
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from models.inputs.contract import FittedInput, InputModule, InputPoint, inside
+from models.inputs.frames import required_column
 from models.suggest import Suggest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from models.sequence_columns import SequenceColumns
 
 VIEW = "channels"
 
@@ -33,6 +39,26 @@ class NumericFacts(FittedInput):
 
     def layout(self, view: str) -> tuple[np.dtype, tuple[int, ...]]:
         return np.dtype(np.float32), (len(self.columns),)
+
+    def read(self, frame: pd.DataFrame, columns: SequenceColumns) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Read lists, a row an item, or a long table, a row a step, in the order of the step column if there is one."""
+        import pandas as pd
+
+        channels = [required_column(frame, channel) for channel in columns.input]
+        if len(frame) and np.ndim(channels[0].iloc[0]):
+            rows = range(len(frame))
+            return np.arange(len(frame)), [
+                np.stack([np.asarray(channel.iloc[row], np.float64) for channel in channels], axis=1) for row in rows
+            ]
+        values = np.stack([channel.to_numpy(np.float64, na_value=np.nan) for channel in channels], axis=1)
+        if columns.item_id:
+            codes, _ = pd.factorize(pd.MultiIndex.from_frame(frame[columns.item_id]))
+        else:
+            codes = np.zeros(len(frame), np.int64)
+        step = required_column(frame, columns.step).to_numpy() if columns.step else np.arange(len(frame))
+        order = np.lexsort((step, codes))
+        starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+        return order[starts], np.split(values[order], starts[1:])
 
     def encode(self, view: str, raw: np.ndarray) -> np.ndarray:
         """Standardise ``raw`` float64 ``[T, C]``; NaN stays NaN. An item without steps becomes one missing step.
@@ -81,12 +107,23 @@ def fit_numeric(columns: list[str], items: Iterable[np.ndarray]) -> NumericFacts
 
 
 class NumericInputConfig(InputPoint):
-    """One point: what is derived from the channels, and what disturbs them in training."""
+    """One point: what is derived from the channels, and what disturbs them in training.
+
+    Noise, Gaussian: Bishop 1995. An offset is what a fixed microphone or transmission line adds to each cepstral
+    coefficient (Atal 1974), a sensor's mounting or drift to each of its axes: a model that was trained with it does not
+    take the level of one session for what it is to predict. Where items are learned chunk by chunk, it is drawn for
+    each chunk, and so are the channels that are blanked.
+    """
 
     input: Literal["numeric"] = "numeric"
     view: Literal["channels"] = "channels"
     deltas: bool = Field(False, description="differences to the step before, beside the values")
     noise: float = Field(0.0, ge=0, description="standard deviation of Gaussian noise, in standardised units")
+    offset: float = Field(
+        0.0,
+        ge=0,
+        description="standard deviation of a constant added to each channel of an item, in standardised units",
+    )
     step_dropout: float = Field(0.0, ge=0, lt=1, description="share of steps whose values are blanked")
     channel_dropout: float = Field(0.0, ge=0, lt=1, description="share of channels blanked for a whole item")
 
@@ -95,7 +132,8 @@ class NumericInputConfig(InputPoint):
         """Draw a point; channels are only dropped where others remain."""
         return cls(
             deltas=trial.suggest_categorical("deltas", [False, True]),
-            noise=trial.suggest_categorical("noise", [0.0, 0.05, 0.1, 0.2, 0.4]),
+            noise=trial.suggest_categorical("noise", [0.0, 0.1, 0.2, 0.4, 0.8]),
+            offset=trial.suggest_categorical("offset", [0.0, 0.1, 0.2, 0.4, 0.8]),
             step_dropout=trial.suggest_categorical("step_dropout", [0.0, 0.1, 0.2]),
             channel_dropout=trial.suggest_categorical("channel_dropout", [0.0, 0.1, 0.2])
             if len(facts.columns) > 2
@@ -104,10 +142,18 @@ class NumericInputConfig(InputPoint):
 
     @classmethod
     def portfolio(cls, facts: NumericFacts) -> list[dict[str, Any]]:
-        start: dict[str, Any] = {"deltas": False, "noise": 0.1, "step_dropout": 0.0}
+        """Return points as trial parameters: first differences and an unsure level, which no session fits too well."""
+        start: dict[str, Any] = {"deltas": True, "noise": 0.1, "offset": 0.4, "step_dropout": 0.0}
         if len(facts.columns) > 2:
             start["channel_dropout"] = 0.0
-        return [start, start | {"noise": 0.0}, start | {"deltas": True}, start | {"noise": 0.2, "step_dropout": 0.1}]
+        return [
+            start,
+            start | {"offset": 0.0, "noise": 0.0},
+            start | {"noise": 0.4},
+            start | {"deltas": False},
+            start | {"deltas": False, "offset": 0.0},
+            start | {"offset": 0.2, "noise": 0.2, "step_dropout": 0.1},
+        ]
 
     def build(self, facts: NumericFacts) -> ChannelsInput:
         return ChannelsInput(self, facts)
@@ -126,9 +172,8 @@ class ChannelsInput(InputModule):
     def forward(self, values_BTX: torch.Tensor, lengths_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Read ``values_BTX`` float32 ``[B, T, C]``, NaN where a value is missing."""
         parts = [values_BTX.isnan()[..., self.gaps].to(values_BTX.dtype)] if self.gaps else []
-        x_BTC = values_BTX.nan_to_num()
-        if self.training:
-            x_BTC = self._disturb(x_BTC)
+        # A missing value is still NaN when it is disturbed: it becomes the mean then too.
+        x_BTC = (self._disturb(values_BTX) if self.training else values_BTX).nan_to_num()
         parts.insert(0, x_BTC)
         if self.config.deltas:
             parts.append(torch.diff(x_BTC, dim=1, prepend=x_BTC[:, :1]))
@@ -137,6 +182,8 @@ class ChannelsInput(InputModule):
 
     def _disturb(self, x_BTC: torch.Tensor) -> torch.Tensor:
         config = self.config
+        if config.offset:
+            x_BTC = x_BTC + config.offset * torch.randn_like(x_BTC[:, :1])
         if config.noise:
             x_BTC = x_BTC + config.noise * torch.randn_like(x_BTC)
         if config.step_dropout:

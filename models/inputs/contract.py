@@ -8,7 +8,8 @@ Shapes: B items, T steps, X what a step of the view holds, C channels that the c
 
 from __future__ import annotations
 
-from typing import Any, Self
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -17,29 +18,49 @@ from torch import nn
 
 from models.suggest import Suggest
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-class FittedInput(BaseModel):
+    from models.sequence_columns import SequenceColumns
+
+
+class FittedInput(BaseModel, ABC):
     """Facts of one input kind; everything in it is JSON and travels in ``model.json``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @property
+    @abstractmethod
     def views(self) -> list[str]:
         """The forms in which items are prepared; a config reads one of them."""
-        raise NotImplementedError
 
     @property
     def variants(self) -> int:
         """How many times a training item is prepared, differently: 1, or more for augmentation that cannot wait."""
         return 1
 
+    @abstractmethod
     def layout(self, view: str) -> tuple[np.dtype, tuple[int, ...]]:
         """Return the dtype of ``encode``'s arrays and the shape X of a step."""
-        raise NotImplementedError
 
+    @abstractmethod
+    def read(self, frame: pd.DataFrame, columns: SequenceColumns) -> tuple[np.ndarray, list[Any]]:
+        """Find the items in the table of a served model's user.
+
+        Args:
+            frame: its index is 0, 1, and so on.
+            columns: the names that the training data had.
+
+        Returns:
+            A row of each item, int64 ``[N]``, in the order in which the items first appear, and the raw items.
+
+        Raises:
+            ValueError: a column is missing or an item is empty or unreadable; the row is named.
+        """
+
+    @abstractmethod
     def encode(self, view: str, raw: Any) -> np.ndarray:
         """Turn one raw item into ``[T, *X]``, T at least 1."""
-        raise NotImplementedError
 
     def encode_variant(self, view: str, raw: Any, variant: int) -> np.ndarray:
         """Turn one raw training item into its ``variant``; 0 is what ``encode`` gives."""
@@ -47,7 +68,7 @@ class FittedInput(BaseModel):
         return self.encode(view, raw)
 
 
-class InputPoint(BaseModel):
+class InputPoint(BaseModel, ABC):
     """A point of one input kind's space."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,27 +86,28 @@ class InputPoint(BaseModel):
         return False
 
     @classmethod
+    @abstractmethod
     def suggest(cls, trial: Suggest, facts: Any, views: list[str]) -> Self:
         """Draw a point that fits ``facts`` and reads one of ``views``, which are some of theirs."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def portfolio(cls, facts: Any) -> list[dict[str, Any]]:
         """Return points worth beginning with, as the parameters that ``suggest`` draws; the first is the default."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build(self, facts: Any) -> InputModule:
-        raise NotImplementedError
+        """Return a module of this point for data of ``facts``."""
 
 
-class InputModule(nn.Module):
+class InputModule(nn.Module, ABC):
     """Reads padded views. Augments in training alone; past an item's length its output is zero."""
 
     output_size: int
 
+    @abstractmethod
     def forward(self, values_BTX: torch.Tensor, lengths_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ``x_BTC`` and its lengths int64 ``[B]``, at least 1; T may be shorter than it was."""
-        raise NotImplementedError
 
 
 def inside(lengths_B: torch.Tensor, steps: int) -> torch.Tensor:

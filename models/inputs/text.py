@@ -16,11 +16,15 @@ from pydantic import Field
 
 from models.inputs.contract import FittedInput, InputModule, InputPoint
 from models.inputs.embedding import UnitInput, WordInput, WordPoint
+from models.inputs.frames import refuse_rows, required_column
 from models.inputs.words import UNKNOWN, Words, fit_words
 from models.suggest import Suggest
 
 if TYPE_CHECKING:
+    import pandas as pd
     from tokenizers import Tokenizer
+
+    from models.sequence_columns import SequenceColumns
 
 View = Literal["word", "bpe", "character"]
 VIEWS: list[View] = ["word", "bpe", "character"]
@@ -48,6 +52,13 @@ class TextFacts(FittedInput):
 
     def layout(self, view: str) -> tuple[np.dtype, tuple[int, ...]]:
         return np.dtype(np.int32), (self.words.width if view == "word" else 1,)
+
+    def read(self, frame: pd.DataFrame, columns: SequenceColumns) -> tuple[np.ndarray, list[str]]:
+        """Read a text from each row."""
+        column = required_column(frame, columns.input[0])
+        wrong = column.isna() | ~column.map(lambda text: isinstance(text, str) and bool(text.strip()))
+        refuse_rows(wrong, column, "text")
+        return np.arange(len(frame)), column.tolist()
 
     def encode(self, view: str, raw: str) -> np.ndarray:
         """Return int32 ``[T, 2 + K]`` for words (see ``models.inputs.words``), else ``[T, 1]``; no text is unknown."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from models.inputs.contract import FittedInput, InputPoint
 from models.inputs.embedding import WordInput, WordPoint
+from models.inputs.frames import refuse_rows, required_column
 from models.inputs.words import Words, fit_words
 from models.suggest import Suggest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from models.sequence_columns import SequenceColumns
 
 VIEW = "word"
 
@@ -28,6 +34,13 @@ class TokensFacts(FittedInput):
 
     def layout(self, view: str) -> tuple[np.dtype, tuple[int, ...]]:
         return np.dtype(np.int32), (self.words.width,)
+
+    def read(self, frame: pd.DataFrame, columns: SequenceColumns) -> tuple[np.ndarray, list[list[str]]]:
+        """Read a list of tokens from each row."""
+        column = required_column(frame, columns.input[0])
+        wrong = column.map(lambda tokens: isinstance(tokens, str | float) or not len(tokens))
+        refuse_rows(wrong, column, "a list of tokens")
+        return np.arange(len(frame)), [[str(token) for token in tokens] for tokens in column]
 
     def encode(self, view: str, raw: list[str]) -> np.ndarray:
         """Return int32 ``[T, 2 + K]`` as ``models.inputs.words`` lays it out, T the number of tokens."""

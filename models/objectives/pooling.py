@@ -8,6 +8,7 @@ Shapes: B items, T steps, R core output, P pooled.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -34,18 +35,18 @@ def build_pooling(name: PoolingName, input_size: int, bidirectional: bool) -> Po
     return MaxMeanPooling(input_size)
 
 
-class Pooling(nn.Module):
+class Pooling(nn.Module, ABC):
     """``forward`` returns the pooled vector of all steps so far, and what to carry on."""
 
     def __init__(self, input_size: int) -> None:
         super().__init__()
         self.output_size = input_size
 
+    @abstractmethod
     def forward(
         self, h_BTR: torch.Tensor, lengths_B: torch.Tensor, carried: Carried | None = None
     ) -> tuple[torch.Tensor, Carried]:
         """Pool ``h_BTR`` over each row's first ``lengths_B`` steps: at least 1 where nothing is carried, else 0."""
-        raise NotImplementedError
 
 
 class MeanPooling(Pooling):

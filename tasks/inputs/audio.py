@@ -13,22 +13,30 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from tasks.config import Config
+from tasks.inputs.table import ColumnInput, open_table
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import polars as pl
 
+    from models.sequence_columns import SequenceColumns
     from tasks.data.intake import Intake
     from tasks.data.sources import Source
+    from tasks.inputs.registry import Specs
 
 UNIT = "seconds"
+KEPT = False
+COMPARED = False
+REQUIREMENTS = ("kaldi-native-fbank", "soundfile", "soxr")
+USE = 'table = pd.DataFrame({{"{input}": ["recording.wav"]}})  # or columns samples and sample_rate'
+EXAMPLE_SECONDS = 0.5
 LOWEST_RATE = 4000
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
 _BYTES = 64_000_000
 
 
-class AudioInput(Config):
+class AudioInput(ColumnInput):
     """A column of paths to audio files, or of their content."""
 
     kind: Literal["audio"] = "audio"
@@ -41,14 +49,6 @@ class AudioInput(Config):
         None, title="Root of the paths", description="A folder or fsspec URL; none: the folder of the source."
     )
 
-    @property
-    def reads(self) -> list[str]:
-        return [self.column]
-
-    @property
-    def step(self) -> None:
-        return None
-
 
 def open_input(config: Any, work: Path) -> Source:
     """Open the table of paths, or write one for a folder or glob of audio files: path and ``folder`` of each."""
@@ -58,7 +58,7 @@ def open_input(config: Any, work: Path) -> Source:
 
     column = config.input.column
     if (found := _audio_files(config.source)) is None:
-        source = open_source(config.source, None, work)
+        source = open_table(config, work)
     else:
         paths = [os.path.relpath(file, _base(config)) for file in found]
         listed = pl.DataFrame({column: paths, "folder": [file.parent.name for file in found]})
@@ -241,3 +241,30 @@ def fit(items: Callable[[], Iterator[np.ndarray]], table: dict[str, Any]) -> Any
     from models.inputs.audio import fit_audio
 
     return fit_audio(table["sample_rate"])
+
+
+def signature(facts: Any, columns: SequenceColumns) -> tuple[Specs, pd.DataFrame]:
+    """Return the path or else samples and rate, and an example of half a second of a tone."""
+    import numpy as np
+    import pandas as pd
+    from mlflow.types import ColSpec, DataType
+    from mlflow.types.schema import Array
+
+    from models.inputs.audio import RATE, SAMPLES
+
+    specs = [
+        ColSpec(DataType.string, columns.input[0], required=False),
+        ColSpec(Array(DataType.double), SAMPLES, required=False),
+        ColSpec(DataType.long, RATE, required=False),
+    ]
+    rate = facts.sample_rate
+    tone = 0.1 * np.sin(2 * np.pi * 440 * np.arange(int(EXAMPLE_SECONDS * rate)) / rate)
+    return specs, pd.DataFrame({SAMPLES: [tone.round(6).tolist()], RATE: [rate]}, index=["item 0"])
+
+
+def goes_in(facts: Any, columns: SequenceColumns) -> str:
+    """Say that a recording is a row, and what becomes of its rate."""
+    return (
+        f"A row for each recording: its path in `{columns.input[0]}`, or its `samples` and `sample_rate`. "
+        f"It is resampled to {facts.sample_rate:,} Hz."
+    )

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from tasks.config import Columns, Config
+from tasks.inputs.table import open_table
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import polars as pl
 
+    from models.sequence_columns import SequenceColumns
     from tasks.data.intake import Intake
-    from tasks.data.sources import Source
+    from tasks.inputs.registry import Specs
 
 UNIT = "steps"
+KEPT = False
+COMPARED = True
+REQUIREMENTS = ()
+USE = 'table = pd.read_parquet("new.parquet")  # channels as float64'
+EXAMPLE_STEPS = 12
 Policy = Annotated[Literal["error", "null"], BeforeValidator(lambda value: "null" if value is None else value)]
+
+open_input = open_table
 
 
 class NumericInput(Config):
@@ -38,13 +47,6 @@ class NumericInput(Config):
     @property
     def reads(self) -> list[str]:
         return [*self.columns, *([self.step] if self.step else [])]
-
-
-def open_input(config: Any, work: Path) -> Source:
-    """Open the table."""
-    from tasks.data.sources import open_source
-
-    return open_source(config.source, None, work)
 
 
 def parts(intake: Intake) -> Iterator[pl.DataFrame]:
@@ -79,3 +81,25 @@ def fit(items: Callable[[], Iterator[np.ndarray]], table: dict[str, Any]) -> Any
     from models.inputs.channels import fit_numeric
 
     return fit_numeric(table["columns"]["input"], items())
+
+
+def signature(facts: Any, columns: SequenceColumns) -> tuple[Specs, pd.DataFrame]:
+    """Return the step column and the channels, and an example of one item: a wave in each channel."""
+    import numpy as np
+    import pandas as pd
+    from mlflow.types import ColSpec, DataType
+
+    channels = [ColSpec(DataType.double, channel) for channel in columns.input]
+    wave = np.sin(np.arange(EXAMPLE_STEPS) / 2)
+    example = pd.DataFrame(dict.fromkeys(columns.input, wave), index=["item"] * EXAMPLE_STEPS)
+    if columns.step is None:
+        return channels, example
+    example.insert(0, columns.step, np.arange(EXAMPLE_STEPS))
+    return [ColSpec(DataType.long, columns.step), *channels], example
+
+
+def goes_in(facts: Any, columns: SequenceColumns) -> str:
+    """Say that a step is a row, of which item and in which order."""
+    ids, channels = (", ".join(f"`{name}`" for name in names) for names in (columns.item_id, columns.input))
+    order = f", ordered by `{columns.step}`" if columns.step else ""
+    return f"A long table with a row for each step{f' of each {ids}' if ids else ''}{order}: {channels}."

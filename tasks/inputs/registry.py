@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, cast
 
 from pydantic import Field
 
@@ -15,10 +15,15 @@ from tasks.inputs.text import TextInput
 from tasks.inputs.tokens import TokensInput
 
 if TYPE_CHECKING:
+    import pandas as pd
     import polars as pl
+    from mlflow.types import ColSpec
 
+    from models.sequence_columns import SequenceColumns
     from tasks.data.intake import Intake
     from tasks.data.sources import Source
+
+    Specs: TypeAlias = list[ColSpec]
 
 Input = Annotated[NumericInput | TextInput | TokensInput | AudioInput, Field(discriminator="kind")]
 """What ``data.input`` may be."""
@@ -33,7 +38,32 @@ MODULES: dict[str, str] = {
 
 
 class InputKind(Protocol):
-    """The functions of an input kind's module."""
+    """What an input kind's module holds."""
+
+    @property
+    def UNIT(self) -> str:
+        """What an item's length is counted in."""
+        ...
+
+    @property
+    def KEPT(self) -> bool:
+        """Whether ``items.parquet`` keeps the input, for baselines and examples."""
+        ...
+
+    @property
+    def COMPARED(self) -> bool:
+        """Whether the input is read again to check each target beside it, such as a label for each token."""
+        ...
+
+    @property
+    def REQUIREMENTS(self) -> tuple[str, ...]:
+        """Packages that a registered model needs to read the input."""
+        ...
+
+    @property
+    def USE(self) -> str:
+        """A line of Python for the card that makes a ``table`` to predict; ``{input}`` is the column's name."""
+        ...
 
     def open_input(self, config: Any, work: Path) -> Source:
         """Open the source of a section ``data``; its fingerprint covers all content that items are made of."""
@@ -54,9 +84,17 @@ class InputKind(Protocol):
         """Return the input's facts, fitted on ``items()``: raws of the training items; ``table`` is ``table.json``."""
         ...
 
-    @property
-    def UNIT(self) -> str:
-        """What an item's length is counted in."""
+    def signature(self, facts: Any, columns: SequenceColumns) -> tuple[Specs, pd.DataFrame]:
+        """Return what a registered model takes beside the item columns, and an example, indexed by its items' names.
+
+        Args:
+            facts: the input's.
+            columns: the names that the training data had.
+        """
+        ...
+
+    def goes_in(self, facts: Any, columns: SequenceColumns) -> str:
+        """Return the sentence of the card on what a row is; ``facts`` and ``columns`` as above."""
         ...
 
 

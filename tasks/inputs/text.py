@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from tasks.config import Config
+from tasks.inputs.table import ColumnInput, open_table
 
 if TYPE_CHECKING:
+    import pandas as pd
     import polars as pl
 
+    from models.sequence_columns import SequenceColumns
     from tasks.data.intake import Intake
-    from tasks.data.sources import Source
+    from tasks.inputs.registry import Specs
 
 UNIT = "characters"
+KEPT = True
+COMPARED = True
+REQUIREMENTS = ("tokenizers",)
+USE = 'table = pd.DataFrame({{"{input}": ["a text", "another one"]}})'
+
+open_input = open_table
 
 
-class TextInput(Config):
+class TextInput(ColumnInput):
     """A column of texts."""
 
     kind: Literal["text"] = "text"
     column: str = Field(title="Text column")
-
-    @property
-    def reads(self) -> list[str]:
-        return [self.column]
-
-    @property
-    def step(self) -> None:
-        return None
-
-
-def open_input(config: Any, work: Path) -> Source:
-    """Open the table of texts."""
-    from tasks.data.sources import open_source
-
-    return open_source(config.source, None, work)
 
 
 def parts(intake: Intake) -> Iterator[pl.DataFrame]:
@@ -69,3 +61,18 @@ def fit(items: Callable[[], Iterator[str]], table: dict[str, Any]) -> Any:
     from models.inputs.text import fit_text
 
     return fit_text(items())
+
+
+def signature(facts: Any, columns: SequenceColumns) -> tuple[Specs, pd.DataFrame]:
+    """Return the column of texts, and an example of two."""
+    import pandas as pd
+    from mlflow.types import ColSpec, DataType
+
+    (column,) = columns.input
+    example = pd.DataFrame({column: ["an example", "another one"]}, index=["item 0", "item 1"])
+    return [ColSpec(DataType.string, column)], example
+
+
+def goes_in(facts: Any, columns: SequenceColumns) -> str:
+    """Say that a text is a row."""
+    return f"A row for each text, in the column `{columns.input[0]}`."

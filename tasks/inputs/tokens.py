@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from tasks.config import Config
+from tasks.inputs.table import ColumnInput, open_table
 
 if TYPE_CHECKING:
+    import pandas as pd
     import polars as pl
 
+    from models.sequence_columns import SequenceColumns
     from tasks.data.intake import Intake
-    from tasks.data.sources import Source
+    from tasks.inputs.registry import Specs
 
 UNIT = "tokens"
+KEPT = True
+COMPARED = True
+REQUIREMENTS = ()
+USE = 'table = pd.DataFrame({{"{input}": [["a", "list", "of", "tokens"]]}})'
 _BLANKS = " "
 
+open_input = open_table
 
-class TokensInput(Config):
+
+class TokensInput(ColumnInput):
     """A column of token lists, or of text in which a separator stands between tokens."""
 
     kind: Literal["tokens"] = "tokens"
@@ -31,21 +38,6 @@ class TokensInput(Config):
         description="Between tokens, where the column is text; a blank stands for any white space.",
         min_length=1,
     )
-
-    @property
-    def reads(self) -> list[str]:
-        return [self.column]
-
-    @property
-    def step(self) -> None:
-        return None
-
-
-def open_input(config: Any, work: Path) -> Source:
-    """Open the table of tokens."""
-    from tasks.data.sources import open_source
-
-    return open_source(config.source, None, work)
 
 
 def parts(intake: Intake) -> Iterator[pl.DataFrame]:
@@ -92,3 +84,19 @@ def fit(items: Callable[[], Iterator[list[str]]], table: dict[str, Any]) -> Any:
     from models.inputs.tokens import fit_tokens
 
     return fit_tokens(items())
+
+
+def signature(facts: Any, columns: SequenceColumns) -> tuple[Specs, pd.DataFrame]:
+    """Return the column of token lists, and an example of two."""
+    import pandas as pd
+    from mlflow.types import ColSpec, DataType
+    from mlflow.types.schema import Array
+
+    (column,) = columns.input
+    tokens = [["an", "example"], ["another", "one", "."]]
+    return [ColSpec(Array(DataType.string), column)], pd.DataFrame({column: tokens}, index=["item 0", "item 1"])
+
+
+def goes_in(facts: Any, columns: SequenceColumns) -> str:
+    """Say that a list of tokens is a row."""
+    return f"A row for each list of tokens, in the column `{columns.input[0]}`."

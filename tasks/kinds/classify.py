@@ -47,6 +47,7 @@ class ClassifyObjective:
     """See ``tasks.kinds.objective.Objective``."""
 
     name = "classify"
+    does = "Gives each sequence a label, with the probability of every label."
     inputs = ["numeric", "text", "tokens", "audio"]  # noqa: RUF012
     baselines = ["majority", "linear"]  # noqa: RUF012
     validation_metrics = ["log_loss", "error", "macro_f1"]  # noqa: RUF012
@@ -123,10 +124,10 @@ class ClassifyObjective:
         return classification.score(truth, decoded, classification.coded(truth, target.codes), probability_NL)
 
     def validation_loss(self, metric: str, target: ClassifyTarget, truth: list[Any], predictions: list[Any]) -> float:
-        """``log_loss`` is at the best temperature, ``error`` and ``macro_f1`` are one minus headline and macro F1."""
+        """``log_loss``: at the best temperature, with ``DOUBT``; ``error``, ``macro_f1``: one minus headline, macro F1."""
         if metric == "log_loss" and not target.multi_label:
             true_N = classification.coded(truth, target.codes)
-            return classification.log_loss_at_best_temperature(true_N, np.stack(predictions))[0]
+            return classification.log_loss_at_best_temperature(true_N, np.stack(predictions), classification.DOUBT)[0]
         scores = self.score(target, truth, predictions)
         if metric == "log_loss":
             return scores["log_loss"]

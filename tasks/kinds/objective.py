@@ -37,6 +37,8 @@ class Objective(Protocol):
 
     name: str
     """The kind."""
+    does: str
+    """What a model of it does, as a card says it: a sentence."""
     inputs: list[str]
     """The input kinds that it can learn from."""
     baselines: list[str]

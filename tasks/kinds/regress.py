@@ -38,6 +38,7 @@ class RegressObjective:
     """See ``tasks.kinds.objective.Objective``."""
 
     name = "regress"
+    does = "Gives each sequence a number."
     inputs = ["numeric", "text", "tokens", "audio"]  # noqa: RUF012
     baselines = ["mean", "linear"]  # noqa: RUF012
     validation_metrics = ["mae", "rmse"]  # noqa: RUF012

@@ -37,8 +37,6 @@ CHUNK_LENGTH = 2048
 """Steps of a sequence that are learned from at once; longer ones are read onwards only."""
 CRAMPED_SHARE = 0.02
 """Of the training items: a view that leaves more of them too few steps than the best one does is not learned from."""
-READABLE = ("text", "tokens")
-"""Inputs that ``items.parquet`` keeps, for baselines and examples."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def prepare(source: Path, problem: Any, options: SplitOptions, out: Path, object
 def _check(canonical: Canonical, items: pl.DataFrame, problem: Any, objective: Objective) -> None:
     """Check the target of each item; a tag list against the steps that it belongs to."""
     kind = canonical.table["input"]
-    if kind == "audio":
+    if not canonical.input.COMPARED:
         objective.check_target(problem, items.select("item_id", "target"), kind)
         return
     for rows, part in canonical.parts():
@@ -141,7 +139,7 @@ def _write(
         sealed = stack.enter_context(_Writer(out / "sealed", fitted, target, 1))
         for rows, part in canonical.parts():
             codes, frame = parts[rows], items[rows]
-            if canonical.table["input"] in READABLE:
+            if canonical.input.KEPT:
                 frame = frame.insert_column(2, part["input"])
             test = codes == TEST
             for chosen, writer in ((~test, train), (test, sealed)):

@@ -5,19 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tasks.inputs.registry import input_kind
 from tasks.kinds.kind import Card, Learner, LearnerOptions, SplitOptions
 
 if TYPE_CHECKING:
     from tasks.kinds.objective import Objective
     from tasks.reporting.section import Section
-
-REQUIREMENTS = {
-    "numeric": (),
-    "tokens": (),
-    "text": ("tokenizers",),
-    "audio": ("kaldi-native-fbank", "soundfile", "soxr"),
-}
-"""Packages that a registered model needs to read an input kind."""
 
 
 class SequenceKind:
@@ -81,9 +74,11 @@ class SequenceKind:
         return sequence_evaluation.sections(evaluated, self.objective)
 
     def card(self, described: dict[str, Any], evaluation: dict[str, Any]) -> Card:
+        from models.sequence_model import SequenceFacts
         from tasks.kinds import sequence_card
 
-        return sequence_card.card(described)
+        facts = SequenceFacts.model_validate(described["facts"])
+        return sequence_card.card(facts, len(described["members"]), self.objective.does)
 
     def signature(self, described: dict[str, Any]) -> tuple[Any, Any]:
         from models.sequence_model import SequenceFacts
@@ -92,7 +87,7 @@ class SequenceKind:
         return sequence_signature.signature(SequenceFacts.model_validate(described["facts"]))
 
     def requirements(self, described: dict[str, Any]) -> tuple[str, ...]:
-        return REQUIREMENTS[described["facts"]["input"]["kind"]]
+        return input_kind(described["facts"]["input"]["kind"]).REQUIREMENTS
 
     def predict(self, bundle: Any, table: Path, out: Path) -> dict[str, Any]:
         from tasks.kinds import sequence_prediction

@@ -46,6 +46,7 @@ class TagObjective:
     """See ``tasks.kinds.objective.Objective``."""
 
     name = "tag"
+    does = "Gives each step of a sequence a label, with its probability."
     inputs = ["tokens", "numeric"]  # noqa: RUF012
     baselines = ["most_frequent", "linear"]  # noqa: RUF012
     validation_metrics = ["error", "step_error"]  # noqa: RUF012

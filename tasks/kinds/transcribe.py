@@ -47,6 +47,7 @@ class TranscribeObjective:
     """See ``tasks.kinds.objective.Objective``."""
 
     name = "transcribe"
+    does = "Turns each sequence into text."
     inputs = ["audio", "numeric", "text", "tokens"]  # noqa: RUF012
     baselines: list[str] = []  # noqa: RUF012
     validation_metrics = ["error", "wer", "cer"]  # noqa: RUF012

@@ -17,7 +17,7 @@ from sequence_tables import ingested, sentences, tone, wav, write_clips
 from tasks.data import buckets, intake
 from tasks.ingest import Data, SequenceData, SeriesData
 from tasks.inputs import audio, numeric
-from tasks.inputs.registry import MODULES, input_kind
+from tasks.inputs.registry import MODULES, InputKind, input_kind
 
 TEXT = {"kind": "text", "column": "text"}
 TOKENS = {"kind": "tokens", "column": "tokens"}
@@ -205,7 +205,9 @@ def test_memory_holds_a_part_and_parts_do_not_change_the_items(home: Path, tmp_p
 def test_every_input_kind_has_its_functions() -> None:
     for name in MODULES:
         module = input_kind(name)
-        assert all(hasattr(module, function) for function in ("open_input", "parts", "raws", "fit", "UNIT")), name
+        members = [member for member in vars(InputKind) if not member.startswith("_")]
+        assert {"open_input", "parts", "raws", "fit", "UNIT", "signature", "goes_in"} < set(members)
+        assert [member for member in members if not hasattr(module, member)] == [], name
 
 
 def test_data_of_either_form_is_told_apart_and_unknown_keys_are_refused_by_name() -> None:
