@@ -83,4 +83,4 @@ def _reach(member: Forecaster, windows: Windows) -> Reach:
         return float(change_BF[history_B > kept].mean())
 
     longest = sorted(history_B.tolist())[-min(reach.FEWEST, len(history_B))]
-    return Reach("steps", reach.fewest_steps(change, longest), longest, len(history_B))
+    return Reach("target", "steps", reach.fewest_steps(change, longest), longest, len(history_B))

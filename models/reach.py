@@ -26,12 +26,13 @@ FEWEST = 8
 
 
 class Reach(NamedTuple):
-    """What lies further back than ``steps`` of a view changes the output by no more than a hundredth.
+    """What lies further back than ``steps`` of a view, called ``unit``, changes the output by no more than a hundredth.
 
     ``steps`` is ``longest`` where even the first of so many steps still changes it. ``items`` were measured.
     """
 
     view: str
+    unit: str
     steps: int
     longest: int
     items: int
@@ -92,4 +93,4 @@ def of_sequences(model: SequenceModel, arrays: SequenceArrays, outputs: Outputs)
 
     lengths = sorted(len(item) - cut for item, cut in zip(items, cuts, strict=True))
     longest = lengths[-min(FEWEST, len(lengths))]
-    return Reach(view, fewest_steps(change, longest), longest, len(items))
+    return Reach(view, model.facts.input.unit(view), fewest_steps(change, longest), longest, len(items))

@@ -16,9 +16,6 @@ from models.objectives.registry import OBJECTIVES
 from models.objectives.tag import TagHead
 from models.sequence_model import NEIGHBOURS, SequenceModel
 
-STREAMED = ("numeric", "tokens")
-"""Inputs whose steps are prepared one by one; text and audio are prepared as a whole."""
-
 
 class Stream:
     """One sequence that grows; ``state`` is the core's, ``carried`` the pooling's."""
@@ -29,13 +26,13 @@ class Stream:
         Raises:
             ValueError: the model has to see the end of a sequence before it can say anything of the beginning.
         """
-        given = model.facts.input.kind
         if model.config.core.bidirectional:
             raise ValueError(
                 "a streaming core must read one direction (got bidirectional=True): search with bidirectional: [false]"
             )
-        if given not in STREAMED:
-            raise ValueError(f"a streamed input must be among {', '.join(STREAMED)} (got {given}): predict it whole")
+        if not model.facts.input.streams:
+            given = model.facts.input.kind
+            raise ValueError(f"a streamed input must be prepared step by step (got {given}): predict it whole")
         if isinstance(model.head, TagHead) and model.head.crf is not None:
             raise ValueError("a streamed tag must not depend on later ones (got crf=True): search with crf: [false]")
         self.model = model.eval()

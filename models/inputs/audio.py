@@ -54,6 +54,9 @@ class AudioFacts(FittedInput):
         """One for each speed (Ko et al. 2015), the true one first."""
         return len(SPEEDS)
 
+    def unit(self, view: str) -> str:
+        return f"frames of {HOP_SECONDS * 1000:g} ms"
+
     def layout(self, view: str) -> tuple[np.dtype, tuple[int, ...]]:
         return np.dtype(np.float32), (self.bins,)
 

@@ -6,7 +6,7 @@ Shapes: B items, T steps, C channels of the data, M channels that have missing v
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ VIEW = "channels"
 class NumericFacts(FittedInput):
     """Names, mean and standard deviation of each channel over the training steps, and which channels have gaps."""
 
+    streams: ClassVar[bool] = True
     kind: Literal["numeric"] = "numeric"
     columns: list[str]
     means: list[float]
@@ -37,6 +38,9 @@ class NumericFacts(FittedInput):
     def views(self) -> list[str]:
         return [VIEW]
 
+    def unit(self, view: str) -> str:
+        return "steps"
+
     def layout(self, view: str) -> tuple[np.dtype, tuple[int, ...]]:
         return np.dtype(np.float32), (len(self.columns),)
 
@@ -45,7 +49,9 @@ class NumericFacts(FittedInput):
         import pandas as pd
 
         channels = [required_column(frame, channel) for channel in columns.input]
-        if len(frame) and np.ndim(channels[0].iloc[0]):
+        if frame.empty:
+            return np.arange(0), []
+        if np.ndim(channels[0].iloc[0]):
             rows = range(len(frame))
             return np.arange(len(frame)), [
                 np.stack([np.asarray(channel.iloc[row], np.float64) for channel in channels], axis=1) for row in rows
@@ -74,6 +80,10 @@ class NumericFacts(FittedInput):
         if not len(raw):
             return np.full((1, len(self.columns)), np.nan, dtype=np.float32)
         return ((raw - np.array(self.means)) / np.array(self.stds)).astype(np.float32)
+
+    def decode(self, encoded: np.ndarray) -> np.ndarray:
+        """Return what ``encode`` was given, but for rounding: float64 ``[T, C]``."""
+        return encoded.astype(np.float64) * np.array(self.stds) + np.array(self.means)
 
 
 def fit_numeric(columns: list[str], items: Iterable[np.ndarray]) -> NumericFacts:

@@ -9,7 +9,7 @@ Shapes: B items, T steps, X what a step of the view holds, C channels that the c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ class FittedInput(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    streams: ClassVar[bool] = False
+    """Whether steps can be encoded one by one, before the rest of their item is known."""
+
     @property
     @abstractmethod
     def views(self) -> list[str]:
@@ -38,6 +41,10 @@ class FittedInput(BaseModel, ABC):
     def variants(self) -> int:
         """How many times a training item is prepared, differently: 1, or more for augmentation that cannot wait."""
         return 1
+
+    @abstractmethod
+    def unit(self, view: str) -> str:
+        """Return what the steps of ``view`` are called."""
 
     @abstractmethod
     def layout(self, view: str) -> tuple[np.dtype, tuple[int, ...]]:

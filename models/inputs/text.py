@@ -50,6 +50,9 @@ class TextFacts(FittedInput):
     def views(self) -> list[str]:
         return list(VIEWS)
 
+    def unit(self, view: str) -> str:
+        return {"word": "words", "bpe": "pieces of words", "character": "characters"}[view]
+
     def layout(self, view: str) -> tuple[np.dtype, tuple[int, ...]]:
         return np.dtype(np.int32), (self.words.width if view == "word" else 1,)
 

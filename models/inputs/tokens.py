@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,7 @@ VIEW = "word"
 class TokensFacts(FittedInput):
     """The tokens of the training part."""
 
+    streams: ClassVar[bool] = True
     kind: Literal["tokens"] = "tokens"
     words: Words
 
@@ -32,13 +33,16 @@ class TokensFacts(FittedInput):
     def views(self) -> list[str]:
         return [VIEW]
 
+    def unit(self, view: str) -> str:
+        return "tokens"
+
     def layout(self, view: str) -> tuple[np.dtype, tuple[int, ...]]:
         return np.dtype(np.int32), (self.words.width,)
 
     def read(self, frame: pd.DataFrame, columns: SequenceColumns) -> tuple[np.ndarray, list[list[str]]]:
         """Read a list of tokens from each row."""
         column = required_column(frame, columns.input[0])
-        wrong = column.map(lambda tokens: isinstance(tokens, str | float) or not len(tokens))
+        wrong = column.map(lambda tokens: not isinstance(tokens, list | tuple | np.ndarray) or not len(tokens))
         refuse_rows(wrong, column, "a list of tokens")
         return np.arange(len(frame)), [[str(token) for token in tokens] for tokens in column]
 

@@ -243,6 +243,11 @@ def fit(items: Callable[[], Iterator[np.ndarray]], table: dict[str, Any]) -> Any
     return fit_audio(table["sample_rate"])
 
 
+def difference(theirs: Any, ours: Any) -> str | None:
+    """Compare rate and filters."""
+    return None if theirs == ours else "it reads audio of another sample rate or with other filters"
+
+
 def signature(facts: Any, columns: SequenceColumns) -> tuple[Specs, pd.DataFrame]:
     """Return the path or else samples and rate, and an example of half a second of a tone."""
     import numpy as np

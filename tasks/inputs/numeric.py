@@ -83,6 +83,13 @@ def fit(items: Callable[[], Iterator[np.ndarray]], table: dict[str, Any]) -> Any
     return fit_numeric(table["columns"]["input"], items())
 
 
+def difference(theirs: Any, ours: Any) -> str | None:
+    """Compare the channels."""
+    if theirs.columns == ours.columns:
+        return None
+    return f"it reads {', '.join(theirs.columns)} and the channels are now {', '.join(ours.columns)}"
+
+
 def signature(facts: Any, columns: SequenceColumns) -> tuple[Specs, pd.DataFrame]:
     """Return the step column and the channels, and an example of one item: a wave in each channel."""
     import numpy as np

@@ -84,6 +84,14 @@ class InputKind(Protocol):
         """Return the input's facts, fitted on ``items()``: raws of the training items; ``table`` is ``table.json``."""
         ...
 
+    def difference(self, theirs: Any, ours: Any) -> str | None:
+        """Say why a model of the input facts ``theirs`` cannot read items that were prepared with ``ours``.
+
+        Other vocabularies or scalers are no reason where the input is ``KEPT`` or the facts have ``decode``: then it
+        reads the items anew.
+        """
+        ...
+
     def signature(self, facts: Any, columns: SequenceColumns) -> tuple[Specs, pd.DataFrame]:
         """Return what a registered model takes beside the item columns, and an example, indexed by its items' names.
 

@@ -63,6 +63,11 @@ def fit(items: Callable[[], Iterator[str]], table: dict[str, Any]) -> Any:
     return fit_text(items())
 
 
+def difference(theirs: Any, ours: Any) -> str | None:
+    """Find none: a vocabulary is the model's own."""
+    return None
+
+
 def signature(facts: Any, columns: SequenceColumns) -> tuple[Specs, pd.DataFrame]:
     """Return the column of texts, and an example of two."""
     import pandas as pd

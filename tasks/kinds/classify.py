@@ -124,7 +124,7 @@ class ClassifyObjective:
         return classification.score(truth, decoded, classification.coded(truth, target.codes), probability_NL)
 
     def validation_loss(self, metric: str, target: ClassifyTarget, truth: list[Any], predictions: list[Any]) -> float:
-        """``log_loss``: at the best temperature, with ``DOUBT``; ``error``, ``macro_f1``: one minus headline, macro F1."""
+        """``log_loss``: at the best temperature, with ``DOUBT``; ``error``, ``macro_f1``: one minus that metric."""
         if metric == "log_loss" and not target.multi_label:
             true_N = classification.coded(truth, target.codes)
             return classification.log_loss_at_best_temperature(true_N, np.stack(predictions), classification.DOUBT)[0]

@@ -21,6 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models import bundle
+from tasks.inputs.registry import input_kind
 from tasks.kinds.sequence_dataset import SequenceDataset
 from tasks.reporting import sequence_sections
 from tasks.scoring import contest
@@ -37,8 +38,6 @@ FORM = ("multi_label", "scheme", "separator")
 """What of a target's facts must be the same for two models to be compared, where the kind has it."""
 ANSWERS = ("labels", "symbols")
 """What of a target's facts a champion may know more of than the data set, but not less."""
-FEATURES = ("channels", "fbank")
-"""Views that a baseline computes features from; others read the text itself."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +144,11 @@ def _predicted(name: str, kind: str, model: SequenceBundle, opened: SequenceData
 
 def _raws(opened: SequenceDataset, items: pl.DataFrame) -> list[Any]:
     """Return the sealed items as the source had them: texts, token lists, or channels in their own units."""
-    if opened.facts.input.kind != "numeric":
+    fitted: Any = opened.facts.input
+    if input_kind(fitted.kind).KEPT:
         return items["input"].to_list()
-    fitted, channels = opened.facts.input, opened.arrays("sealed").inputs["channels"]
-    means, stds = np.array(fitted.means), np.array(fitted.stds)
-    return [channels.item(i).astype(np.float64) * stds + means for i in range(len(channels))]
+    encoded = opened.arrays("sealed").inputs[fitted.views[0]]
+    return [fitted.decode(encoded.item(i)) for i in range(len(encoded))]
 
 
 def _difference(rival: Any, ours: SequenceFacts) -> str | None:
@@ -159,10 +158,8 @@ def _difference(rival: Any, ours: SequenceFacts) -> str | None:
     theirs: SequenceFacts = rival.facts
     if theirs.input.kind != ours.input.kind:
         return f"it reads {theirs.input.kind} and the input is now {ours.input.kind}"
-    if theirs.input.kind == "audio" and theirs.input != ours.input:
-        return "it reads audio of another sample rate or with other filters"
-    if theirs.input.kind == "numeric" and theirs.columns.input != ours.columns.input:
-        return f"it reads {', '.join(theirs.columns.input)} and the channels are now {', '.join(ours.columns.input)}"
+    if difference := input_kind(ours.input.kind).difference(theirs.input, ours.input):
+        return difference
     if theirs.columns.target != ours.columns.target:
         return f"it predicts {', '.join(theirs.columns.target)} and the target is now {', '.join(ours.columns.target)}"
     return _other_target(theirs.target, ours.target)
@@ -187,7 +184,8 @@ def _baselines(
         return []
     facts, train = opened.facts, opened.frame("train")
     arrays = None
-    if view := next((view for view in facts.input.views if view in FEATURES), None):
+    if not input_kind(facts.input.kind).KEPT:
+        view = facts.input.views[0]
         trained, sealed = opened.arrays("train"), opened.arrays("sealed")
         arrays = FirstVariants(trained.inputs[view], trained.variants), FirstVariants(sealed.inputs[view], 1)
     contestants = []

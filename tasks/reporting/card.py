@@ -51,11 +51,11 @@ def _reach(found: dict[str, Any]) -> str:
     measured = f"measured on {found['items']} sealed ones"
     if found["steps"] < found["longest"]:
         return (
-            f"What lies more than **{found['steps']:,} {found['view']}** back changes its output by less than 1 % on "
+            f"What lies more than **{found['steps']:,} {found['unit']}** back changes its output by less than 1 % on "
             f"average, {measured} that reach back up to {found['longest']:,}."
         )
     return (
-        f"As far as there is anything: even the first of {found['longest']:,} {found['view']} changes its output by "
+        f"As far as there is anything: even the first of {found['longest']:,} {found['unit']} changes its output by "
         f"more than 1 % on average, {measured}."
     )
 

@@ -42,6 +42,11 @@ def test_channels_of_lists_are_an_item_a_row() -> None:
     np.testing.assert_array_equal(second, [[5, 6]])
 
 
+def test_an_empty_table_has_no_items() -> None:
+    assert read("numeric", {"who": [], "a": []}, ["a"], item_id=["who"]) == ([], [])
+    assert read("text", {"x": []}, ["x"]) == ([], [])
+
+
 def test_texts_and_tokens_are_an_item_a_row() -> None:
     assert read("text", {"x": ["two words", "one"]}, ["x"]) == ([0, 1], ["two words", "one"])
     assert read("tokens", {"x": [["a", "b"], np.array([1, 2])]}, ["x"]) == ([0, 1], [["a", "b"], ["1", "2"]])
@@ -65,6 +70,7 @@ def test_audio_comes_as_samples_with_their_rate_or_as_a_path(tmp_path: Path) -> 
         ("text", {"x": ["a", " "]}, ["x"], r"column 'x' must hold text \(row 1 has ' '\): mend or remove it"),
         ("text", {"x": ["a", None]}, ["x"], r"column 'x' must hold text \(row 1 has None\)"),
         ("tokens", {"x": [["a"], []]}, ["x"], r"column 'x' must hold a list of tokens \(row 1 has \[\]\)"),
+        ("tokens", {"x": [["a"], None]}, ["x"], r"column 'x' must hold a list of tokens \(row 1 has None\)"),
         ("tokens", {"x": ["a b"]}, ["x"], r"column 'x' must hold a list of tokens \(row 0 has 'a b'\)"),
         ("audio", {"path": [None]}, ["path"], r"each row must have a path or samples \(row 0 has neither\)"),
         ("text", {"y": ["a"]}, ["x"], r"the table must have the column 'x' \(it has \['y'\]\): add or rename it"),

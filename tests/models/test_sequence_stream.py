@@ -42,7 +42,7 @@ def test_a_streamed_sequence_is_predicted_as_a_whole_one(kind: str, given: str, 
     [
         (lambda: made("classify", "numeric", bidirectional=True), "one direction .got bidirectional=True."),
         (lambda: made("tag", "tokens", crf=True), "must not depend on later ones .got crf=True."),
-        (lambda: made("classify", "text"), "among numeric, tokens .got text."),
+        (lambda: made("classify", "text"), "prepared step by step .got text."),
         (lambda: made("classify", "numeric", members=2), "must have one member .got 2."),
     ],
 )

@@ -24,7 +24,7 @@ EVALUATION: dict[str, Any] = {
     "notes": ["auto_ets failed on 1 of 8 windows"],
     "windows": 8,
     "items": 4,
-    "reach": [{"view": "steps", "steps": 24, "longest": 56, "items": 8}],
+    "reach": [{"view": "target", "unit": "steps", "steps": 24, "longest": 56, "items": 8}],
 }
 
 
