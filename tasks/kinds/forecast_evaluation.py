@@ -80,10 +80,7 @@ def evaluate(
     entries = [_predicted("lstm", "lstm", proved, panel, items_W, ends_W)]
     series = pl.read_parquet(dataset / "series.parquet")
     if rival is not None:
-        longer = _reaching(rival[1].facts.horizon, panel, opened.facts, series)
-        entries.append(
-            _aligned(_predicted(rival[0], "champion", rival[1], longer, items_W, ends_W), rival[1], opened.facts)
-        )
+        entries.append(_champion(*rival, panel, opened.facts, series, items_W, ends_W))
     entries += _baselines(opened, panel, items_W, ends_W, baselines, workers)
     held = ForecastContest(
         item_ids=_names(series),
@@ -96,8 +93,8 @@ def evaluate(
     )
     facts = forecast_contest.summary(held, rival_note)
     facts |= {"season_length": opened.facts.season_length, "frequency": opened.facts.frequency}
+    facts |= {"reach": [proved.reach(panel, items_W, ends_W)._asdict()]}
     facts = headed(facts, opened.facts.targets)
-    facts["reach"] = [proved.reach(panel, items_W, ends_W)._asdict()]
     forecast_contest.write(held, facts, _examples(held, opened, panel, series), out)
     return contest.decision(facts)
 
@@ -126,6 +123,19 @@ def _predicted(
     started = time.perf_counter()
     quantiles_WFQ = predictor.predict(panel, items_W, ends_W)
     return Forecaster(name, kind, quantiles_WFQ, time.perf_counter() - started)
+
+
+def _champion(
+    name: str,
+    rival: Predictor,
+    panel: Panel,
+    facts: Facts,
+    series: pl.DataFrame,
+    items_W: NDArray[np.int64],
+    ends_W: NDArray[np.int64],
+) -> Forecaster:
+    longer = _reaching(rival.facts.horizon, panel, facts, series)
+    return _aligned(_predicted(name, "champion", rival, longer, items_W, ends_W), rival, facts)
 
 
 def _reaching(horizon: int, panel: Panel, facts: Facts, series: pl.DataFrame) -> Panel:

@@ -93,10 +93,9 @@ def evaluate(
     told["reach"] = [one._asdict() for one in proved.reach(opened.arrays("sealed"))]
     contest.write_json(_headed(told, facts, len(items), opened.frame("train").height), out / "evaluation.json")
     contest.write_json(details, out / "details.json")
-    steps = opened.arrays("sealed").lengths(facts.input.views[0])
-    _table(items.select(kept), steps, truth, facts.target.columns(contestants[0].predictions), held).write_parquet(
-        out / "items.parquet"
-    )
+    steps, predicted = opened.arrays("sealed").lengths(facts.input.views[0]), contestants[0].predictions
+    table = _table(items.select(kept), steps, truth, facts.target.columns(predicted), held)
+    table.write_parquet(out / "items.parquet")
     return contest.decision(told)
 
 

@@ -3,50 +3,33 @@
 from __future__ import annotations
 
 import io
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import soundfile
+from ingested import Ingested
 from pydantic import TypeAdapter
 
 from tasks import store
 from tasks.ingest import Data, ingest_table
-from tasks.references import Table
 
+TEXT = {"kind": "text", "column": "text"}
+TOKENS = {"kind": "tokens", "column": "tokens"}
+LONG = {"kind": "numeric", "columns": ["x", "y"], "step": "t"}
+LISTS = {"kind": "numeric", "columns": ["x", "y"]}
+AUDIO = {"kind": "audio"}
+STEPS = ["k,t,x,y,label", "a,1,1,10,u", "a,2,2,20,u", "a,3,4,15,u", "b,1,0,5,v", "b,2,1,4,v"]
+"""Lines of a CSV file for ``LONG``."""
 WORDS = {"food": ["bread", "soup", "apple", "salt"], "sport": ["ball", "run", "goal", "team"]}
 
 
-@dataclass(frozen=True)
-class Sequences:
-    """A canonical table of sequences, read back."""
-
-    table: Table
-    directory: Path
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        return json.loads((self.directory / "table.json").read_text())
-
-    @property
-    def rows(self) -> pl.DataFrame:
-        return pl.concat([pl.read_parquet(part) for part in sorted(self.directory.glob("part-*.parquet"))])
-
-    def finding(self, check: str) -> dict[str, Any]:
-        return next(finding for finding in self.facts["findings"] if finding["check"] == check)
-
-    def checks(self) -> list[str]:
-        return [finding["check"] for finding in self.facts["findings"]]
-
-
-def ingested(source: Any, **section: Any) -> Sequences:
+def ingested(source: Any, **section: Any) -> Ingested:
     """Ingest a section ``data`` as an experiment file states it."""
     named = str(source) if isinstance(source, Path) else source
     table = ingest_table.fn(TypeAdapter(Data).validate_python({"source": named, **section}))
-    return Sequences(table, store.path(table))
+    return Ingested(table, store.path(table))
 
 
 def wav(samples: np.ndarray, rate: int = 8000) -> bytes:

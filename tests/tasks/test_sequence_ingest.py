@@ -12,20 +12,12 @@ import numpy as np
 import polars as pl
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from sequence_tables import ingested, sentences, tone, wav, write_clips
+from sequence_tables import AUDIO, LISTS, LONG, STEPS, TEXT, TOKENS, ingested, sentences, tone, wav, write_clips
 
 from tasks.data import buckets, intake
 from tasks.ingest import Data, SequenceData, SeriesData
 from tasks.inputs import audio, numeric
 from tasks.inputs.registry import MODULES, InputKind, input_kind
-
-TEXT = {"kind": "text", "column": "text"}
-TOKENS = {"kind": "tokens", "column": "tokens"}
-LONG = {"kind": "numeric", "columns": ["x", "y"], "step": "t"}
-LISTS = {"kind": "numeric", "columns": ["x", "y"]}
-AUDIO = {"kind": "audio"}
-
-STEPS = ["k,t,x,y,label", "a,1,1,10,u", "a,2,2,20,u", "a,3,4,15,u", "b,1,0,5,v", "b,2,1,4,v"]
 
 
 def write(path: Path, *lines: str) -> Path:

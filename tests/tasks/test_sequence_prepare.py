@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 import polars as pl
 import pytest
-from sequence_tables import ingested, sentences, tone, wav, write_clips
+from sequence_tables import TEXT, ingested, sentences, tone, wav, write_clips
 
 from models.sequence_model import SequenceSpace
 from tasks.errors import InputError
@@ -28,7 +28,6 @@ OBJECTIVES: dict[type, Any] = {
     Tag: TagObjective(),
     Transcribe: TranscribeObjective(),
 }
-TEXT = {"kind": "text", "column": "text"}
 LONG = {"kind": "numeric", "columns": ["x"], "step": "t"}
 
 
