@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, StringConstraints
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -25,6 +27,19 @@ Columns = Annotated[list[str], BeforeValidator(_listed)]
 
 Duration = Annotated[str, StringConstraints(pattern=r"^(\d+(\.\d+)?(s|m|h|d))+$")]
 """A length of time such as ``90s``, ``2m`` or ``1h30m``."""
+
+
+class Choice:
+    """Marks a union whose members a tag tells apart: its JSON schema says ``anyOf``, not ``oneOf``.
+
+    Both mean the same here, and Prefect's form draws fields for the first alone.
+    """
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        told = handler(schema)
+        told["anyOf"] = told.pop("oneOf")
+        told.pop("discriminator", None)
+        return told
 
 
 def seconds(duration: Duration) -> float:

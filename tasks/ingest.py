@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from filelock import FileLock
 from prefect import task
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from tasks import store
-from tasks.config import Columns, Config
+from tasks.config import Choice, Columns, Config
 from tasks.environment import environment
 from tasks.errors import InputError
 from tasks.inputs.registry import Input
@@ -48,6 +48,8 @@ class Query(Config):
 
 class SeriesData(Config):
     """Many series of one table, a row for each step: the source and the role of each of its columns."""
+
+    model_config = ConfigDict(title="Series")
 
     source: str | Query = Field(
         title="Source",
@@ -89,6 +91,8 @@ class SeriesData(Config):
 class SequenceData(Config):
     """Sequences with a target each: the source, what a sequence consists of, and what is to be predicted of it."""
 
+    model_config = ConfigDict(title="Sequences")
+
     source: str | Query = Field(
         title="Source",
         description="A CSV or parquet file, a glob, a folder, an fsspec URL or a SQL query, or audio files themselves.",
@@ -119,7 +123,9 @@ def _form(data: Any) -> str:
 
 
 Data = Annotated[
-    Annotated[SeriesData, Tag("SeriesData")] | Annotated[SequenceData, Tag("SequenceData")], Discriminator(_form)
+    Annotated[SeriesData, Tag("SeriesData")] | Annotated[SequenceData, Tag("SequenceData")],
+    Discriminator(_form),
+    Choice(),
 ]
 """What a flow's ``data`` may be."""
 

@@ -1,10 +1,11 @@
-"""Regress: one number an item. The target is standardised; the loss is Huber's.
+"""Regress: one number an item. The target is standardised.
 
 Shapes: B items, T steps, R core output.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -16,15 +17,22 @@ from models.objectives.pooling import Carried, PoolingName, build_pooling
 from models.objectives.readout import ReadoutConfig
 from models.suggest import Suggest
 
+LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "huber": nn.functional.huber_loss,
+    "squared": nn.functional.mse_loss,
+    "absolute": nn.functional.l1_loss,
+}
+
 
 class RegressTarget(BaseModel):
-    """Mean and standard deviation of the target over the training part."""
+    """Mean and standard deviation of the target over the training part, and the loss that is to be minimised."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["regress"] = "regress"
     mean: float = Field(allow_inf_nan=False)
     std: float = Field(gt=0, allow_inf_nan=False)
+    loss: Literal["huber", "squared", "absolute"] = "huber"
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -113,8 +121,8 @@ class RegressHead(nn.Module):
         target: torch.Tensor,
         target_lengths_B: torch.Tensor,
     ) -> torch.Tensor:
-        """Return the mean Huber loss in standard deviations: squared within one, absolute beyond."""
-        return nn.functional.huber_loss(scores_B.float(), target.reshape(len(scores_B)).float())
+        """Return the mean loss in standard deviations; Huber's is squared within one, absolute beyond."""
+        return LOSSES[self.target.loss](scores_B.float(), target.reshape(len(scores_B)).float())
 
     def outputs(self, scores_B: torch.Tensor, lengths_B: torch.Tensor) -> list[np.ndarray]:
         """Return float64 ``[1]`` an item, in the target's unit."""

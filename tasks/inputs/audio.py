@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tasks.inputs.table import ColumnInput, open_table
 
@@ -38,6 +38,8 @@ _BYTES = 64_000_000
 
 class AudioInput(ColumnInput):
     """A column of paths to audio files, or of their content."""
+
+    model_config = ConfigDict(title="Audio")
 
     kind: Literal["audio"] = "audio"
     column: str = Field(

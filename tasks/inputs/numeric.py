@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from tasks.config import Columns, Config
 from tasks.inputs.table import open_table
@@ -32,6 +32,8 @@ open_input = open_table
 
 class NumericInput(Config):
     """Columns of numbers: one for each channel, a row for each step of an item; or of lists, a row for each item."""
+
+    model_config = ConfigDict(title="Numeric")
 
     kind: Literal["numeric"] = "numeric"
     columns: Columns = Field(title="Channels", min_length=1)

@@ -7,8 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, cast
 
-from pydantic import Field
+from pydantic import Discriminator
 
+from tasks.config import Choice
 from tasks.inputs.audio import AudioInput
 from tasks.inputs.numeric import NumericInput
 from tasks.inputs.text import TextInput
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     Specs: TypeAlias = list[ColSpec]
 
-Input = Annotated[NumericInput | TextInput | TokensInput | AudioInput, Field(discriminator="kind")]
+Input = Annotated[NumericInput | TextInput | TokensInput | AudioInput, Discriminator("kind"), Choice()]
 """What ``data.input`` may be."""
 
 MODULES: dict[str, str] = {

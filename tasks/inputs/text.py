@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tasks.inputs.table import ColumnInput, open_table
 
@@ -29,8 +29,10 @@ open_input = open_table
 class TextInput(ColumnInput):
     """A column of texts."""
 
+    model_config = ConfigDict(title="Text")
+
     kind: Literal["text"] = "text"
-    column: str = Field(title="Text column")
+    column: str = Field("text", title="Text column")
 
 
 def parts(intake: Intake) -> Iterator[pl.DataFrame]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tasks.inputs.table import ColumnInput, open_table
 
@@ -30,8 +30,10 @@ open_input = open_table
 class TokensInput(ColumnInput):
     """A column of token lists, or of text in which a separator stands between tokens."""
 
+    model_config = ConfigDict(title="Tokens")
+
     kind: Literal["tokens"] = "tokens"
-    column: str = Field(title="Token column")
+    column: str = Field("tokens", title="Token column")
     separator: str = Field(
         _BLANKS,
         title="Separator",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, cast
 
-from pydantic import Field
+from pydantic import Discriminator
 
 from models.problem import Forecast
+from tasks.config import Choice
 from tasks.kinds import classify, forecast, regress, tag, transcribe
 from tasks.kinds.kind import Kind
 from tasks.kinds.sequences import SequenceKind
 
 Problem = Annotated[
-    Forecast | classify.Classify | regress.Regress | tag.Tag | transcribe.Transcribe, Field(discriminator="kind")
+    Forecast | classify.Classify | regress.Regress | tag.Tag | transcribe.Transcribe,
+    Discriminator("kind"),
+    Choice(),
 ]
 """What a flow's ``problem`` may be: the union of the kinds' problems."""
 

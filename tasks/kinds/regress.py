@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.errors import InputError
 from tasks.kinds.items import counted, one_each, require_targets, shown
@@ -32,6 +32,12 @@ class Regress(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["regress"] = "regress"
+    loss: Literal["huber", "squared", "absolute"] = Field(
+        "huber",
+        title="Loss",
+        description="What training minimises: squared leads to means, absolute to medians; huber is squared up to one "
+        "standard deviation of the target and absolute beyond.",
+    )
 
 
 class RegressObjective:
@@ -71,7 +77,7 @@ class RegressObjective:
                 f"{counted(len(truth_N), 'training item')} with the mean {mean:g} and the standard deviation {std:g}",
                 "choose another target, or look at split.group and split.column",
             )
-        return RegressTarget(mean=mean, std=std)
+        return RegressTarget(mean=mean, std=std, loss=problem.loss)
 
     def strata(self, problem: Regress, column: pl.Series) -> list[str] | None:
         """Return the tenth of the target's range of ranks that each item lies in."""

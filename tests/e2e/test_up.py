@@ -65,6 +65,12 @@ def test_the_deployment_and_the_model_are_seen_in_a_browser(up: Up, triggered: A
             page.get_by_text(text).first.wait_for(timeout=60_000)
             page.wait_for_timeout(2000)
             page.screenshot(path=pictures / f"{name}.png", full_page=True)
+        page.goto(f"{up.addresses.prefect}/deployments/deployment/{deployment.id}/run")
+        for form, field in (("Sequences", "Item columns"), ("Text", "Text column"), ("Regress", "Loss")):
+            page.get_by_text(form, exact=True).first.click(timeout=60_000)
+            page.get_by_text(field).first.wait_for()
+        page.get_by_text("Text column").first.wait_for()
+        page.screenshot(path=pictures / "prefect-form-sequences.png", full_page=True)
         browser.close()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -91,9 +93,12 @@ def test_a_regression_is_learned_in_deviations_and_given_in_the_targets_unit() -
     assert combine_values(target, [[output], [output + 2]]) == [1_000_016.0]
 
 
-def test_an_outlier_pulls_a_regression_no_harder_than_one_deviation() -> None:
-    head = RegressHeadConfig().build(R, RegressTarget(mean=0, std=1))
+@pytest.mark.parametrize(
+    ("loss", "gradient"), [("huber", [-0.5, -0.5]), ("absolute", [-0.5, -0.5]), ("squared", [-1.0, -500.0])]
+)
+def test_an_outlier_pulls_a_regression_as_hard_as_its_loss_says(loss: Any, gradient: list[float]) -> None:
+    head = RegressHeadConfig().build(R, RegressTarget(mean=0, std=1, loss=loss))
     scores = torch.zeros(2, requires_grad=True)
     head.loss(scores, LENGTHS, torch.tensor([[1.0], [500.0]]), ONES).backward()
     assert scores.grad is not None
-    assert scores.grad.tolist() == [-0.5, -0.5]
+    assert scores.grad.tolist() == gradient

@@ -52,8 +52,8 @@ def test_strata_are_tenths_of_the_ranks() -> None:
 
 
 def test_scores_errors_and_report_of_numbers() -> None:
-    target = OBJECTIVE.fit_target(PROBLEM, pl.DataFrame({"target": [0.0, 2.0]}), Ledger())
-    assert (target.mean, target.std) == (1.0, 1.0)
+    target = OBJECTIVE.fit_target(Regress(loss="squared"), pl.DataFrame({"target": [0.0, 2.0]}), Ledger())
+    assert (target.mean, target.std, target.loss) == (1.0, 1.0, "squared")
     truth, predictions = [1.0, 2.0, 4.0], [1.0, 3.0, 1.0]
     scores = OBJECTIVE.score(target, truth, predictions)
     assert set(scores) == {metric.name for metric in OBJECTIVE.metrics(target)}
