@@ -51,5 +51,7 @@ class LightningTraining(lightning.LightningModule, ABC):
         return folded(self.losses(batch), self.model)
 
     def configure_optimizers(self) -> Any:
-        optimizer, schedule = make_optimizer(self.model, self.config)
+        # Under mixed precision Lightning clips gradients itself, and refuses to with a fused optimiser.
+        fused = self._trainer is None or self.trainer.precision == "32-true"
+        optimizer, schedule = make_optimizer(self.model, self.config, fused)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -5,7 +5,7 @@ Shapes: N items, T steps, X what a step of a view holds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ from models.sequences import SequenceArrays
 BUDGET = 16_384
 """Padded steps that are read at a time."""
 
+BLOCK = 1_000_000
+"""Steps of items whose outputs are held before the members' are combined."""
+
 
 def assemble(kind: str, facts: dict[str, Any], configs: list[dict[str, Any]]) -> SequenceBundle:
     """Build the members that ``model.json`` describes, their weights at random."""
@@ -32,6 +35,9 @@ def assemble(kind: str, facts: dict[str, Any], configs: list[dict[str, Any]]) ->
 
 class SequenceBundle:
     """Members of one data set; they may read different views of it."""
+
+    trained: np.ndarray | None = None
+    """Hashes of the items, and of their groups, that the members were trained on (uint64, rising); none: not known."""
 
     def __init__(self, facts: SequenceFacts, members: list[SequenceModel]) -> None:
         self.facts, self.members = facts, members
@@ -50,14 +56,25 @@ class SequenceBundle:
 
         Args:
             arrays: items in at least the views that the members read; targets are not looked at.
-            budget: padded steps at a time: the bound on memory.
+            budget: padded steps that are read at a time.
 
         Returns:
             What the objective's ``combine`` makes of the members' outputs, in the order of the items.
         """
+        predictions = []
+        for block in self._blocks(arrays):
+            outputs = [self._outputs(member, block, budget) for member in self.members]
+            predictions += combine(self.facts.target, outputs)
+        return predictions
+
+    def _blocks(self, arrays: SequenceArrays) -> Iterator[SequenceArrays]:
+        """Yield ``arrays`` in parts of about ``BLOCK`` steps: outputs of every step are held for no more than those."""
         if not len(arrays):
-            return []
-        return combine(self.facts.target, [self._outputs(member, arrays, budget) for member in self.members])
+            return
+        steps_N = np.max([arrays.lengths(view) for view in self.views], axis=0)
+        number_N = (steps_N.cumsum() - steps_N) // BLOCK
+        for items in np.split(np.arange(len(arrays)), np.flatnonzero(np.diff(number_N)) + 1):
+            yield arrays.select(items)
 
     def encode(self, raws: Sequence[Any]) -> dict[str, Ragged]:
         """Turn raw items, at least one, into the views that the members read."""

@@ -53,7 +53,8 @@ def losses(model: SequenceModel, batch: Batch) -> Iterator[torch.Tensor]:
     """Yield what is to be back-propagated for ``batch``, one after the other: the gradient is the sum of theirs.
 
     That is one loss; or, where sequences are read in chunks, one a chunk, unless the head needs all scores at once.
-    Take the gradient of each before the next is asked for: then there is never more than a chunk in memory.
+    Take the gradient of each before the next is asked for: then there is never more than a chunk in memory (two under
+    Lightning, see ``folded``).
     """
     if not model.chunked(batch.values):
         scores, lengths_B = model(batch.values, batch.lengths_B)
@@ -67,27 +68,26 @@ def losses(model: SequenceModel, batch: Batch) -> Iterator[torch.Tensor]:
 
 
 def _replicated(model: SequenceModel, batch: Batch) -> Iterator[torch.Tensor]:
-    """Yield a loss for each chunk: the label, predicted at its end from everything so far."""
+    """Yield a loss for each chunk: the target, predicted at its end from everything so far.
+
+    An item's shares over its chunks sum to 1, so that the sum of the losses weighs items as one over the whole does.
+    """
     chunks_B = -(-batch.lengths_B // model.chunk_length)
     state, carried = None, None
     for number, start in enumerate(model.chunk_starts(batch.values), start=1):
         h_BTR, lengths_B, state = model.read_chunk(batch.values, batch.lengths_B, start, state)
         scores, carried = model.pool_chunk(h_BTR, lengths_B, carried)
-        loss = torch.zeros((), device=scores.device)
-        for chunks in chunks_B.unique().tolist():
-            if chunks >= number:
-                rows_B = chunks_B == chunks
-                picked = scores[rows_B], lengths_B[rows_B], batch.target[rows_B], batch.target_lengths_B[rows_B]
-                loss = loss + rows_B.float().mean() * _weight(number, chunks) * model.head.loss(*picked)
+        known = batch.target, batch.target_lengths_B
+        loss = model.head.loss(scores, lengths_B, *known, _shares(number, chunks_B))  # type: ignore[call-arg]
         yield loss
         state, carried = _detached(state), tuple(tensor.detach() for tensor in carried)
 
 
-def _weight(number: int, chunks: int) -> float:
-    """Return how much the prediction after chunk ``number`` of ``chunks`` counts; those of an item sum to 1."""
-    if chunks == 1:
-        return 1.0
-    return 1 - REPLICATION if number == chunks else REPLICATION / (chunks - 1)
+def _shares(number: int, chunks_B: torch.Tensor) -> torch.Tensor:
+    """Return how much the prediction after chunk ``number`` counts for items of ``chunks_B`` chunks: float ``[B]``."""
+    early_B = REPLICATION / (chunks_B - 1).clamp(min=1)
+    last_B = torch.where(chunks_B == 1, 1.0, 1 - REPLICATION)
+    return torch.where(chunks_B == number, last_B, early_B) * (chunks_B >= number)
 
 
 def _stepwise(model: SequenceModel, batch: Batch) -> Iterator[torch.Tensor]:
@@ -111,12 +111,13 @@ def _recomputed(model: SequenceModel, batch: Batch) -> torch.Tensor:
     scores, state = [], None
     steps_B = torch.zeros_like(batch.lengths_B)
 
-    def score(start: int, state: State | None) -> tuple[torch.Tensor, torch.Tensor, State]:
-        h_BTR, lengths_B, state = model.read_chunk(batch.values, batch.lengths_B, start, state)
+    def score(values_BTX: torch.Tensor, start: int, state: State | None) -> tuple[torch.Tensor, torch.Tensor, State]:
+        h_BTR, lengths_B, state = model.read_chunk(values_BTX, batch.lengths_B, start, state)
         return model.head(h_BTR, lengths_B), lengths_B, state
 
     for start in model.chunk_starts(batch.values):
-        of_chunk, lengths_B, state = checkpoint(score, start, state, use_reentrant=False)
+        # By a tensor among the arguments checkpoint finds the device whose random numbers it has to draw again.
+        of_chunk, lengths_B, state = checkpoint(score, batch.values, start, state, use_reentrant=False)
         scores.append(of_chunk)
         steps_B = steps_B + lengths_B
         state = _detached(state)

@@ -67,6 +67,11 @@ class AudioFacts(FittedInput):
         for row in range(len(frame)):
             if SAMPLES in frame and frame[SAMPLES][row] is not None and np.ndim(frame[SAMPLES][row]):
                 samples = np.asarray(frame[SAMPLES][row], np.float32)
+                if samples.ndim != 1 or not np.isfinite(samples).all():
+                    found = "several channels" if samples.ndim != 1 else "NaN or infinite ones"
+                    raise ValueError(
+                        f"{SAMPLES} must be finite numbers of one channel (row {row} has {found}): mend them"
+                    )
                 rate = frame[RATE][row] if RATE in frame else self.sample_rate
             elif isinstance(path := paths[row], str):
                 samples, rate = read_audio(Path(path))
@@ -154,7 +159,7 @@ class AudioInputConfig(InputPoint):
     input: Literal["audio"] = "audio"
     view: Literal["fbank"] = "fbank"
     front_end: Literal["stack", "convolution"] = "convolution"
-    time_reduction: int = Field(2, ge=1, description="frames that one step of the core stands for")
+    time_reduction: int = Field(2, ge=1, le=6, description="frames that one step of the core stands for")
     deltas: bool = Field(False, description="stack: change over time beside the values")
     filters: int = Field(24, ge=1, description="convolution: filters of each layer")
     filter_layers: int = Field(2, ge=1, le=2, description="convolution: layers")

@@ -67,7 +67,9 @@ class TextFacts(FittedInput):
         """Return int32 ``[T, 2 + K]`` for words (see ``models.inputs.words``), else ``[T, 1]``; no text is unknown."""
         if view == "word":
             return self.words.encode(split_words(raw))
-        return np.array(self.tokenizer(view).encode(clean(raw)).ids or [UNKNOWN], dtype=np.int32)[:, None]
+        ids = np.array(self.tokenizer(view).encode(clean(raw)).ids or [UNKNOWN], dtype=np.int32)
+        # A text that says "[PAD]" means no padding.
+        return np.maximum(ids, UNKNOWN)[:, None]
 
     def units(self, view: str) -> int:
         """Return how many ids a view of units has, padding and unknown among them."""
@@ -125,24 +127,31 @@ def _fit_pieces(texts: list[str]) -> str:
     tokenizer = Tokenizer(models.BPE(unk_token=SPECIAL[UNKNOWN]))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([_word_splitter()[1], pre_tokenizers.Metaspace()])
+    # The library itself breaks ties of rare characters as they come, differently in each process.
+    alphabet = ["▁", *_common_characters(texts, tokenizer.normalizer)]
     trainer = trainers.BpeTrainer(
         vocab_size=MOST_PIECES,
         min_frequency=3,
         special_tokens=SPECIAL,
-        limit_alphabet=MOST_CHARACTERS,
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer.to_str()
 
 
+def _common_characters(texts: list[str], normaliser: Any) -> list[str]:
+    """Return the most frequent characters; of equally frequent ones those that come first in the texts."""
+    counts = Counter(character for text in texts for character in normaliser.normalize_str(text))
+    return [character for character, _ in counts.most_common(MOST_CHARACTERS)]
+
+
 def _fit_characters(texts: list[str]) -> str:
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     normaliser = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    counts = Counter(character for text in texts for character in normaliser.normalize_str(text))
-    characters = [character for character, _ in counts.most_common(MOST_CHARACTERS)]
-    vocabulary = {unit: i for i, unit in enumerate([*SPECIAL, *characters])}
+    vocabulary = {unit: i for i, unit in enumerate([*SPECIAL, *_common_characters(texts, normaliser)])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL[UNKNOWN]))
     tokenizer.normalizer = normaliser
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")

@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from models.objectives.pooling import Carried, PoolingName, build_pooling
+from models.objectives.pooling import Carried, PoolingName, build_pooling, shared
 from models.objectives.readout import ReadoutConfig
 from models.suggest import Suggest
 
@@ -58,7 +58,7 @@ class ClassifyTarget(BaseModel):
             return None
         if not self.multi_label:
             return np.array([self.codes.get(str(value), -1)], np.int64)
-        given = {value} if isinstance(value, str) else {str(label) for label in value}
+        given = {value} if isinstance(value, str) else {str(label) for label in value if label is not None}
         return np.array([label in given for label in self.labels], np.float32)
 
     def fewest_steps(self, encoded: np.ndarray) -> int:
@@ -156,16 +156,24 @@ class ClassifyHead(nn.Module):
         lengths_B: torch.Tensor,
         target: torch.Tensor,
         target_lengths_B: torch.Tensor,
+        share_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the mean cross-entropy of the items whose label is known; ``target`` as ``encode`` gives it."""
+        """Return the mean cross-entropy of the items whose label is known; ``target`` as ``encode`` gives it.
+
+        ``share_B`` multiplies each item's loss and leaves what the mean is taken over as it is.
+        """
         scores_BL, smoothing = scores_BL.float(), self.config.label_smoothing
         if self.multi_label:
             truth_BL = target.to(scores_BL.dtype) * (1 - smoothing) + smoothing / 2
-            return nn.functional.binary_cross_entropy_with_logits(scores_BL, truth_BL, pos_weight=self.class_weights_L)
+            loss_BL = nn.functional.binary_cross_entropy_with_logits(
+                scores_BL, truth_BL, pos_weight=self.class_weights_L, reduction="none"
+            )
+            return shared(loss_BL.mean(dim=1), share_B).mean()
         truth_B = target.reshape(len(scores_BL))
-        total = nn.functional.cross_entropy(
-            scores_BL, truth_B, self.class_weights_L, ignore_index=-1, label_smoothing=smoothing, reduction="sum"
+        loss_B = nn.functional.cross_entropy(
+            scores_BL, truth_B, self.class_weights_L, ignore_index=-1, label_smoothing=smoothing, reduction="none"
         )
+        total = shared(loss_B, share_B).sum()
         known_B = truth_B >= 0
         if self.class_weights_L is None:
             return total / known_B.sum().clamp(min=1)

@@ -32,8 +32,11 @@ def beam_search(log_TV: np.ndarray, width: int, cutoff: float = CUTOFF) -> list[
 
     A beam is a prefix with two probabilities, by whether the last step was the blank: only after a blank does a
     repeated symbol stand for a second one. Alignments of one labelling are summed, which the best path does not do.
-    With ``width`` as large as the number of prefixes and ``cutoff`` 0 the search is exact.
+    With ``width`` as large as the number of prefixes and ``cutoff`` 0 the search is exact. Of what is no number, as a
+    model that diverged gives it, the empty labelling is all that there is.
     """
+    if np.isnan(log_TV).any():
+        return [()]
     # Codes not numbers of arrays: the loop below is pure Python, where floats of lists are several times faster.
     probability_TV = np.exp(log_TV.astype(np.float64))
     tried_T = [np.flatnonzero(row_V[1:] > cutoff) + 1 for row_V in probability_TV]

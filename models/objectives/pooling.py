@@ -17,6 +17,9 @@ from torch import nn
 Carried = tuple[torch.Tensor, ...]
 """What a pooling remembers of earlier chunks: tensors of B rows; detach them to cut the gradient."""
 
+CARRIED_TYPE = torch.float64
+"""Of sums over steps: in float32 a sequence of millions of them would drift, and its count stop at 2 ** 24."""
+
 PoolingName = Literal["attention", "max", "mean", "last", "max_mean"]
 
 ATTENTION_SIZE = 64
@@ -53,11 +56,11 @@ class MeanPooling(Pooling):
     def forward(
         self, h_BTR: torch.Tensor, lengths_B: torch.Tensor, carried: Carried | None = None
     ) -> tuple[torch.Tensor, Carried]:
-        total_BR = h_BTR.masked_fill(padding(h_BTR, lengths_B), 0.0).sum(dim=1)
-        steps_B1 = lengths_B[:, None].to(h_BTR.dtype)
+        total_BR = h_BTR.masked_fill(padding(h_BTR, lengths_B), 0.0).sum(dim=1).to(CARRIED_TYPE)
+        steps_B1 = lengths_B[:, None].to(CARRIED_TYPE)
         if carried is not None:
             total_BR, steps_B1 = total_BR + carried[0], steps_B1 + carried[1]
-        return total_BR / steps_B1, (total_BR, steps_B1)
+        return (total_BR / steps_B1).to(h_BTR.dtype), (total_BR, steps_B1)
 
 
 class MaxPooling(Pooling):
@@ -108,11 +111,12 @@ class AttentionPooling(Pooling):
         if carried is not None:
             peak_B1 = torch.maximum(peak_B1, carried[0])
         weight_BT1 = (score_BT1 - peak_B1[:, None]).exp()
-        mass_B1, total_BR = weight_BT1.sum(dim=1), (weight_BT1 * h_BTR).sum(dim=1)
+        mass_B1 = weight_BT1.sum(dim=1).to(CARRIED_TYPE)
+        total_BR = (weight_BT1 * h_BTR).sum(dim=1).to(CARRIED_TYPE)
         if carried is not None:
             faded_B1 = (carried[0] - peak_B1).exp()
             mass_B1, total_BR = mass_B1 + faded_B1 * carried[1], total_BR + faded_B1 * carried[2]
-        return total_BR / mass_B1, (peak_B1, mass_B1, total_BR)
+        return (total_BR / mass_B1).to(h_BTR.dtype), (peak_B1, mass_B1, total_BR)
 
 
 class MaxMeanPooling(Pooling):
@@ -130,6 +134,11 @@ class MaxMeanPooling(Pooling):
         peak_BR, peaks = self.max(h_BTR, lengths_B, None if carried is None else carried[:1])
         mean_BR, sums = self.mean(h_BTR, lengths_B, None if carried is None else carried[1:])
         return torch.cat([peak_BR, mean_BR], dim=1), (*peaks, *sums)
+
+
+def shared(loss_B: torch.Tensor, share_B: torch.Tensor | None) -> torch.Tensor:
+    """Return the losses of items, each multiplied by its share if there are shares."""
+    return loss_B if share_B is None else loss_B * share_B
 
 
 def padding(h_BTR: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:

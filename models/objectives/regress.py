@@ -13,11 +13,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from models.objectives.pooling import Carried, PoolingName, build_pooling
+from models.objectives.pooling import Carried, PoolingName, build_pooling, shared
 from models.objectives.readout import ReadoutConfig
 from models.suggest import Suggest
 
-LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+LOSSES: dict[str, Callable[..., torch.Tensor]] = {
     "huber": nn.functional.huber_loss,
     "squared": nn.functional.mse_loss,
     "absolute": nn.functional.l1_loss,
@@ -120,9 +120,14 @@ class RegressHead(nn.Module):
         lengths_B: torch.Tensor,
         target: torch.Tensor,
         target_lengths_B: torch.Tensor,
+        share_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the mean loss in standard deviations; Huber's is squared within one, absolute beyond."""
-        return LOSSES[self.target.loss](scores_B.float(), target.reshape(len(scores_B)).float())
+        """Return the mean loss in standard deviations; Huber's is squared within one, absolute beyond.
+
+        ``share_B`` multiplies each item's loss.
+        """
+        truth_B = target.reshape(len(scores_B)).float()
+        return shared(LOSSES[self.target.loss](scores_B.float(), truth_B, reduction="none"), share_B).mean()
 
     def outputs(self, scores_B: torch.Tensor, lengths_B: torch.Tensor) -> list[np.ndarray]:
         """Return float64 ``[1]`` an item, in the target's unit."""

@@ -86,7 +86,7 @@ class TagTarget(BaseModel):
         """Return int64 ``[T]``; ``UNLABELLED`` for a label that is missing or unknown."""
         if value is None:
             return None
-        return np.array([self.codes.get(str(label), UNLABELLED) for label in value], np.int64)
+        return np.array([UNLABELLED if label is None else self.codes.get(str(label), UNLABELLED) for label in value])
 
     def decode(self, prediction: Tags) -> list[str]:
         """Return the label of each step."""

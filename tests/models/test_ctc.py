@@ -105,3 +105,9 @@ def test_without_a_beam_the_transcript_is_the_best_path() -> None:
     assert (greedy.symbols, beam.symbols) == ([], ["a"])
     assert np.exp(greedy.log_probability) == pytest.approx(0.36)
     assert np.exp(beam.log_probability) == pytest.approx(0.64)
+
+
+def test_of_what_is_no_number_the_empty_labelling_is_all_that_there_is() -> None:
+    assert ctc.beam_search(np.full((3, 4), np.nan), 8) == [()]
+    (transcript,) = combine(TranscribeTarget(symbols=["a", "b", "c"]), [[np.full((3, 4), np.nan, np.float32)]])
+    assert transcript.symbols == []

@@ -172,3 +172,8 @@ def test_a_tilt_is_one_smooth_curve_for_all_frames_of_an_item() -> None:
     assert (curve_BTM == curve_BTM[:, :1]).all()
     assert curve_BTM[:, 0, [0, 13, 26, 39]].std() == pytest.approx(0.5, abs=0.03)
     assert curve_BTM.diff(n=2, dim=2).abs().gt(1e-5).sum(dim=2).max() <= 4
+
+
+def test_a_time_reduction_that_chunks_could_not_follow_is_refused() -> None:
+    with pytest.raises(ValueError, match="less than or equal to 6"):
+        AudioInputConfig(time_reduction=8)

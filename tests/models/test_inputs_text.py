@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -165,3 +167,20 @@ def test_features_are_dropped_for_a_whole_item() -> None:
     zero = x_BTE == 0
     assert (zero.all(dim=1) == zero.any(dim=1)).all()
     assert zero.float().mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_text_that_names_the_padding_is_not_padded() -> None:
+    facts = fit_text(["one two three", "four five six"] * 3)
+    for view in facts.views:
+        assert (facts.encode(view, "[PAD] one [UNK]")[..., 0] > 0).all()
+
+
+def test_pieces_are_the_same_in_every_process_though_most_characters_are_rare() -> None:
+    script = (
+        "import hashlib\n"
+        "from models.inputs.text import fit_text\n"
+        "texts = [chr(0x4E00 + i) + chr(0x4E00 + (7 * i) % 2950) for i in range(2950)]\n"
+        "print(hashlib.sha256(fit_text(texts).pieces.encode()).hexdigest())\n"
+    )
+    run = [sys.executable, "-c", script]
+    assert len({subprocess.run(run, check=True, capture_output=True).stdout for _ in range(3)}) == 1

@@ -85,3 +85,14 @@ def test_a_detached_carry_cuts_the_gradient_to_earlier_chunks(name: PoolingName)
     assert h_BTR.grad.isfinite().all()
     assert not h_BTR.grad[:, :4].any()
     assert h_BTR.grad[0, 4:].any()
+
+
+@pytest.mark.parametrize("name", ["mean", "attention"])
+def test_sums_over_many_millions_of_steps_neither_drift_nor_stop(name: PoolingName) -> None:
+    pooling, h_BTR, lengths_B = build_pooling(name, R, False), torch.full((1, 4, R), 0.3), torch.tensor([4])
+    pooled_BP, carried = pooling(h_BTR, lengths_B)
+    peak, sums = carried[: len(carried) - 2], carried[len(carried) - 2 :]
+    grown = (*peak, *(total * 2**22 for total in sums))
+    pooled_BP, after = pooling(h_BTR, lengths_B, grown)
+    assert all((newer > older).all() for newer, older in zip(after[-2:], grown[-2:], strict=True))
+    torch.testing.assert_close(pooled_BP, h_BTR[:, 0], rtol=1e-6, atol=0)

@@ -124,3 +124,10 @@ def test_without_a_crf_the_loss_is_the_mean_over_the_labelled_steps() -> None:
         for step in range(0, length, 2)
     ]
     torch.testing.assert_close(head.loss(scores, LENGTHS, half, LENGTHS), torch.stack(losses).mean())
+
+
+def test_a_missing_label_is_none_though_a_label_is_called_so() -> None:
+    target = TagTarget.fit([["None", None, "B"]])
+    encoded = target.encode([None, "None"])
+    assert encoded is not None
+    assert encoded.tolist() == [-100, target.codes["None"]]

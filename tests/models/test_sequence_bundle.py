@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sequence_cases import CASES, make_arrays, make_facts, make_model, raw_items
 
-from models import bundle
+from models import bundle, sequence_bundle
 from models.objectives.registry import combine
 from models.sequence_bundle import SequenceBundle
 from models.sequences import SequenceArrays
@@ -86,3 +86,14 @@ def test_a_kind_that_is_not_known_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text(json.dumps({"format": 1, "kind": "guess", "facts": {}, "members": []}))
     with pytest.raises(ValueError, match=r"kind among forecast, classify.* \(got 'guess'\): update Carousel"):
         bundle.load(tmp_path)
+
+
+@each_case
+def test_members_are_combined_block_by_block_in_the_order_of_the_items(
+    kind: str, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, arrays = made(kind, given, count=10)
+    whole = held.predict(arrays)
+    monkeypatch.setattr(sequence_bundle, "BLOCK", 20)
+    for ours, theirs in zip(held.predict(arrays), whole, strict=True):
+        same(ours, theirs, rtol=1e-4, atol=2e-5)

@@ -87,7 +87,7 @@ def lightning_module(facts: SequenceFacts, arrays: SequenceArrays) -> Any:
     return LightningSequence(model, arrays, batches_of(model, arrays, CONFIG), CONFIG)
 
 
-def lightning_trainer(steps: int) -> Any:
+def lightning_trainer(steps: int, **options: Any) -> Any:
     import pytorch_lightning as lightning
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -99,6 +99,7 @@ def lightning_trainer(steps: int) -> Any:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        **options,
     )
 
 
@@ -142,7 +143,7 @@ def test_variants_are_drawn_by_step_alone_and_only_where_the_point_wants_them() 
 
 def long_batch(kind: str, given: str, chunk_length: int, seed: int = 0) -> tuple[SequenceModel, Batch]:
     facts, arrays = case(kind, given, chunk_length, count=8, shortest=3, longest=40)
-    preset = UNDISTURBED | {"dropout": 0.0}
+    preset = UNDISTURBED | {"dropout": 0.0, "label_smoothing": 0.0}
     model = make_model(facts, seed, **preset)
     return model, arrays.batch(np.arange(8), model.config.input.view, None)
 
@@ -171,6 +172,32 @@ def test_chunks_of_a_pooled_head_weigh_the_last_prediction_and_those_before(give
         before = REPLICATION * np.mean(told[:-1]) if len(told) > 1 else 0.0
         expected.append((1 - REPLICATION if len(told) > 1 else 1.0) * told[-1] + before)
     assert total == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_class_weights_count_in_chunks_as_in_the_whole() -> None:
+    plain, batch = long_batch("classify", "numeric", 7)
+    target = plain.facts.target.model_copy(update={"class_weights": [1.0, 1.0, 50.0]})
+    weighted = SequenceModel(plain.config, plain.facts.model_copy(update={"target": target}))
+    weighted.load_state_dict(plain.state_dict())
+    weight_B = torch.tensor([1.0, 1.0, 50.0])[batch.target[:, 0]]
+    alone_B = torch.tensor(
+        [
+            sum(loss.item() for loss in losses(plain, Batch(*(tensor[i : i + 1] for tensor in vars(batch).values()))))
+            for i in range(len(weight_B))
+        ]
+    )
+    total = sum(loss.item() for loss in losses(weighted, batch))
+    assert total == pytest.approx(((weight_B * alone_B).sum() / weight_B.sum()).item(), rel=1e-4)
+    assert total != pytest.approx(sum(loss.item() for loss in losses(plain, batch)), rel=1e-2)
+
+
+def test_a_training_runs_in_mixed_precision_and_clips_its_gradients() -> None:
+    facts, arrays = case("classify", "numeric", count=10)
+    module = lightning_module(facts, arrays)
+    before = weights(module.model)
+    lightning_trainer(2, precision="bf16-mixed").fit(module)
+    assert not torch.equal(weights(module.model), before)
+    assert weights(module.model).isfinite().all()
 
 
 def test_no_gradient_reaches_back_beyond_a_chunk() -> None:
