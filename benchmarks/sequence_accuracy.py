@@ -106,7 +106,7 @@ TASKS: dict[str, tuple[Callable[[Path, Path], Iterator[Run]], str]] = {
     "snips_slots": (snips_slots, "5m"),
     "fsdd": (fsdd, "130s"),
     "fsdd_strings": (fsdd_strings, "150s"),
-    "yesno": (yesno, "90s"),
+    "yesno": (yesno, "5m"),
 }
 """The runs of a task, and the time budget of each one's search."""
 

@@ -21,7 +21,8 @@ def plan(env: Environment, parameters: dict[str, Any]) -> list[str]:
     Nothing that it reads is kept.
 
     Raises:
-        InputError: the data break their contract, are too short for the split, or the name is no model's name.
+        InputError: the data break their contract, are too short for the split, the name is no model's name, or
+            ``search.space`` is not the search's.
     """
     from tasks.evaluate import EvaluateConfig
     from tasks.experiment import model_name
@@ -38,6 +39,7 @@ def plan(env: Environment, parameters: dict[str, Any]) -> list[str]:
     name = model_name(parameters.get("name"), problem, data)
     with _thrown_away(env):
         table, dataset, read, prepared = _read(data, problem, split)
+        _check_space(dataset, search)
     stored = _stored(env, table, dataset, search, fit)
     beside = evaluate.baselines or list(kind(problem.kind).BASELINES)
     return [
@@ -79,6 +81,18 @@ def _read(data: Any, problem: Any, split: Any) -> tuple[Table, Dataset, dict[str
     facts = json.loads((store.path(table) / "table.json").read_text())
     dataset = prepare_dataset.fn(table, problem, split)
     return table, dataset, facts, json.loads((store.path(dataset) / "dataset.json").read_text())
+
+
+def _check_space(dataset: Dataset, search: Any) -> None:
+    """Check ``search.space`` against the search on ``dataset``; what is searched depends on the data."""
+    if not search.space:
+        return
+    from tasks import space
+    from tasks.kinds.kind import LearnerOptions
+    from tasks.kinds.registry import kind
+
+    options = LearnerOptions(search.max_steps, search.metric or kind(dataset.kind).SEARCH_METRICS[0])
+    space.check(search.space, kind(dataset.kind).learner(store.path(dataset), options).suggest)
 
 
 def _finding(finding: dict[str, Any]) -> str:

@@ -88,7 +88,9 @@ def predict(
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="A source with the columns that the model was trained on.")
     ],
-    out: Annotated[Path | None, typer.Option(help="Copy the predictions to this parquet or CSV file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Copy the predictions to this parquet or CSV file (lists as JSON text).")
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Predict with a registered model."""

@@ -29,12 +29,12 @@ def load(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     from flows.pipeline import pipeline
     from tasks.evaluate import EvaluateConfig
     from tasks.experiment import check_sections
+    from tasks.prepare import SplitConfig
     from tasks.search import SearchConfig
 
     found = validate(override(read(path), overrides), pipeline.fn)
-    check_sections(
-        found["data"], found["problem"], found.get("search", SearchConfig()), found.get("evaluate", EvaluateConfig())
-    )
+    defaults = {"split": SplitConfig(), "search": SearchConfig(), "evaluate": EvaluateConfig()}
+    check_sections(found["data"], found["problem"], *(found.get(name, section) for name, section in defaults.items()))
     return found
 
 

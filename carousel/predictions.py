@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tasks import store
 from tasks.errors import InputError
 from tasks.references import Predictions
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def check_target(out: Path | None) -> None:
@@ -20,7 +26,11 @@ def check_target(out: Path | None) -> None:
 
 
 def deliver(predictions: Predictions, out: Path | None) -> Path:
-    """Write the predictions to ``out`` and return it; without ``out`` return where the store keeps them."""
+    """Write the predictions to ``out`` and return it; without ``out`` return where the store keeps them.
+
+    CSV knows no lists, so a column of them, such as tags or probabilities, is written as JSON text, such as
+    ``["O", "B-city"]``.
+    """
     place = store.path(predictions)
     if out is None:
         return place
@@ -28,7 +38,28 @@ def deliver(predictions: Predictions, out: Path | None) -> Path:
 
     frame = pl.scan_parquet(place / "*.parquet")
     if out.suffix == ".csv":
-        frame.sink_csv(out)
+        _flat(frame).sink_csv(out)
     else:
         frame.sink_parquet(out)
     return out
+
+
+def _flat(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Return ``frame`` with each nested column as JSON text, null where the whole value is; nothing is read yet."""
+    import polars as pl
+
+    def written(column: pl.Series) -> pl.Series:
+        texts = [
+            None if value is None else json.dumps(_strict(value), ensure_ascii=False) for value in column.to_list()
+        ]
+        return pl.Series(column.name, texts, pl.String)
+
+    nested = [name for name, dtype in frame.collect_schema().items() if dtype.is_nested()]
+    return frame.with_columns(pl.col(nested).map_batches(written, return_dtype=pl.String, is_elementwise=True))
+
+
+def _strict(value: Any) -> Any:
+    """Return ``value`` with null for NaN and infinity, which JSON does not know."""
+    if isinstance(value, list):
+        return [_strict(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -37,7 +37,7 @@ def pipeline(
         evaluate: what the model is measured against.
         register: the gate between challenger and champion.
     """
-    check_sections(data, problem, search, evaluate)
+    check_sections(data, problem, split, search, evaluate)
     name = model_name(name, problem, data)
     experiment = described(locals())
     table = ingest_table(data)

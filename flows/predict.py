@@ -11,7 +11,7 @@ from tasks.registry import load_experiment, resolve
 
 @flow(name="predict", flow_run_name="predict {model}")
 def predict(model: str, source: str | Query) -> Predictions:
-    """Predict what follows each item's last step.
+    """Predict for each item of new data: what follows its last step, or its label, number, tags or text.
 
     Args:
         model: NAME (its champion), NAME@alias or NAME/version.

@@ -2,6 +2,7 @@
 
     model.json             kind, facts of the data, and the configuration of each member
     member-0.safetensors   the weights of member 0, and so on
+    trained.npy            of a model of sequences: which items it was trained on
 
 What a bundle is in memory and what it predicts is its kind's: ``forecast_bundle``, ``sequence_bundle``.
 """
@@ -13,11 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 FORMAT = 1
+TRAINED = "trained.npy"
+"""Of a model of sequences: see ``SequenceBundle.trained``."""
 
 
 class Bundle(Protocol):
@@ -55,7 +59,9 @@ def load(directory: Path) -> Any:
     described = json.loads((directory / "model.json").read_text())
     if described["format"] > FORMAT:
         raise ValueError(f"model.json must be of format {FORMAT} or older (got {described['format']}): update Carousel")
-    bundle = _assemble(described["kind"], described["facts"], described["members"])
+    bundle: Any = _assemble(described["kind"], described["facts"], described["members"])
+    if (trained := directory / TRAINED).exists():
+        bundle.trained = np.load(trained)
     for i, member in enumerate(bundle.members):
         member.load_state_dict(load_file(directory / f"member-{i}.safetensors"))
         member.eval()

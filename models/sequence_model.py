@@ -167,7 +167,8 @@ class SequenceSpace:
 
     def portfolio(self, max_steps: int) -> list[dict[str, Any]]:
         """Return points that the search begins with, the first one the best guess: parameters as a trial has them."""
-        points = INPUTS[self.facts.input.kind].portfolio(self.facts.input)  # type: ignore[arg-type]
+        aligning = OBJECTIVES[self.facts.kind].aligning
+        points = INPUTS[self.facts.input.kind].portfolio(self.facts.input, aligning)  # type: ignore[arg-type]
         inputs = [point for point in points if self._view(point) in self.facts.longest]
         heads = OBJECTIVES[self.facts.kind].head.portfolio(self.facts.target)
         start: dict[str, Any] = {

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from tasks.errors import InputError
+from tasks.data.contract import RESERVED
+from tasks.errors import InputError, shortened
 from tasks.evaluate import check_baselines
 from tasks.ingest import Data
 from tasks.kinds.registry import kind
+from tasks.prepare import check_split
 
 
 def model_name(name: str | None, problem: BaseModel, data: Any) -> str:
@@ -33,17 +36,17 @@ def described(parameters: dict[str, Any]) -> dict[str, Any]:
     return {key: v.model_dump(mode="json") if isinstance(v, BaseModel) else v for key, v in parameters.items()}
 
 
-def check_sections(data: Any, problem: Any, search: Any, evaluate: Any) -> None:
+def check_sections(data: Any, problem: Any, split: Any, search: Any, evaluate: Any) -> None:
     """Check what one section asks of another, before anything is read or computed.
 
     Raises:
         ExceptionGroup: of one InputError for each disagreement.
     """
-    if found := list(_disagreements(data, problem, search, evaluate)):
+    if found := list(_disagreements(data, problem, split, search, evaluate)):
         raise ExceptionGroup("the experiment's sections must fit each other", found)
 
 
-def _disagreements(data: Any, problem: Any, search: Any, evaluate: Any) -> Iterator[InputError]:
+def _disagreements(data: Any, problem: Any, split: Any, search: Any, evaluate: Any) -> Iterator[InputError]:
     asked = kind(problem.kind)
     form = "sequences" if hasattr(data, "input") else "series"
     if form != asked.DATA:
@@ -60,16 +63,40 @@ def _disagreements(data: Any, problem: Any, search: Any, evaluate: Any) -> Itera
         )
     if not data.target:
         yield InputError("data.target must be given", "none", "name the column that is to be predicted")
+    if form == "sequences":
+        yield from _column_disagreements(data, problem, split)
     if search.metric is not None and search.metric not in asked.SEARCH_METRICS:
         near = difflib.get_close_matches(search.metric, asked.SEARCH_METRICS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         known = ", ".join(asked.SEARCH_METRICS)
         rule = f"search.metric: must be one that problem {problem.kind} has"
         yield InputError(rule, repr(search.metric), f"{hint}Known here: {known}")
-    try:
-        check_baselines(problem.kind, evaluate.baselines)
-    except InputError as error:
-        yield error
+    checks: list[Callable[[], Any]] = [
+        partial(check_split, problem.kind, split),
+        partial(check_baselines, problem.kind, evaluate.baselines),
+    ]
+    for check in checks:
+        try:
+            check()
+        except InputError as error:
+            yield error
+
+
+def _column_disagreements(data: Any, problem: Any, split: Any) -> Iterator[InputError]:
+    """Check the columns of sequences: how many are predicted, and that a split is not made by a name of Carousel's."""
+    if len(data.target or []) > 1 and not getattr(problem, "multi_label", False):
+        yield InputError(
+            "several target columns are the labels of a multi-label item",
+            f"data.target: {shortened(data.target)} for problem {problem.kind}",
+            "name one target column, or set problem: {kind: classify, multi_label: true}",
+        )
+    for key in ("group", "column"):
+        if (name := getattr(split, key)) in RESERVED and getattr(data, name, None) != [name]:
+            yield InputError(
+                f"split.{key} must name a column of the source other than {', '.join(RESERVED)}",
+                f"{name!r}, which in a table of sequences is Carousel's own",
+                "rename the column in the source",
+            )
 
 
 def new_data(experiment: dict[str, Any], source: Any) -> Any:

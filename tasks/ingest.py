@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tasks.data.contract import Ledger
     from tasks.data.sources import Source
 
-VERSION = 1
+VERSION = 2
 DEFAULT_NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 
 

@@ -22,10 +22,11 @@ class PredictConfig(Config):
 
 @task(name="predict", task_run_name="predict {table.items} items", retries=1, retry_condition_fn=worth_retrying)
 def predict_table(version: ModelVersion, table: Table) -> Predictions:
-    """Predict what follows each item of ``table``; memory holds one part of it at a time.
+    """Predict for each item of ``table`` what ``version`` has learned; memory holds one part of it at a time.
 
     Raises:
-        InputError: the table lacks what the version needs, such as known covariates for the horizon.
+        InputError: the table lacks what the version needs, such as known covariates for the horizon, or has
+            another kind of input.
     """
     from tasks.registry import load_bundle
 

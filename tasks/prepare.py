@@ -11,7 +11,7 @@ from tasks.errors import InputError
 from tasks.kinds.registry import Problem, kind
 from tasks.references import Dataset, Table
 
-VERSION = 1
+VERSION = 2
 OF_SERIES = {"test_windows", "validation_windows", "stride"}
 
 
@@ -75,6 +75,30 @@ class PrepareConfig(Config):
     split: SplitConfig
 
 
+def check_split(problem: str, split: SplitConfig) -> None:
+    """Check that ``split`` says what is done: nothing in it is of another form of data, or without effect.
+
+    Args:
+        problem: the problem's kind.
+        split: the section.
+
+    Raises:
+        InputError: it sets what this kind's data are not split by, or what another key of it overrules.
+    """
+    if foreign := split.foreign(form := kind(problem).DATA):
+        raise InputError(
+            f"problem {problem} splits {form}",
+            f"split.{', split.'.join(foreign)}",
+            f"leave it out; known here: {', '.join(sorted(split.known(form)))}",
+        )
+    if split.column is not None and split.test_share != SplitConfig.model_fields["test_share"].default:
+        raise InputError(
+            "split.column gives the test part, so split.test_share must be left out",
+            f"column {split.column!r} and test_share {split.test_share:g}",
+            "leave one of the two out",
+        )
+
+
 @task(name="prepare", task_run_name="prepare {table.items} items")
 def prepare_dataset(table: Table, problem: Problem, split: SplitConfig) -> Dataset:
     """Split, encode and lay out ``table`` for ``problem``.
@@ -82,12 +106,7 @@ def prepare_dataset(table: Table, problem: Problem, split: SplitConfig) -> Datas
     Raises:
         InputError: the split does not fit the problem or the data, or a covariate or target cannot be encoded.
     """
-    if foreign := split.foreign(form := kind(problem.kind).DATA):
-        raise InputError(
-            f"problem {problem.kind} splits {form}",
-            f"split.{', split.'.join(foreign)}",
-            f"leave it out; known here: {', '.join(sorted(split.known(form)))}",
-        )
+    check_split(problem.kind, split)
     source = store.path(table)
     key = store.Key("prepare", VERSION, PrepareConfig(problem=problem, split=split), (table.fingerprint,))
     facts = store.commit(key, lambda out: kind(problem.kind).prepare(source, problem, split, out))

@@ -31,7 +31,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Table(Reference):
-    """Canonical parquet: sorted by item and time, on a regular grid, missing steps explicit as nulls."""
+    """Canonical parquet in parts, and ``table.json`` on what was read and found.
+
+    Series: a row for each step, sorted by item and time, on a regular grid, missing steps explicit as nulls. Whole
+    sequences: a row for each item with its input and its target.
+    """
 
     stage: ClassVar[str] = "ingest"
 
@@ -99,7 +103,11 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class Predictions(Reference):
-    """Parquet with a row for each item and step of the horizon, and a column for each quantile."""
+    """Parquet in parts, as many as the table's.
+
+    Forecasts: a row for each item, target and step of the horizon, and a column for each quantile. Whole sequences: a
+    row for each item, and the columns of the kind, such as ``label`` and ``probabilities``.
+    """
 
     stage: ClassVar[str] = "predict"
 
@@ -109,6 +117,6 @@ class Predictions(Reference):
 
 @dataclass(frozen=True)
 class Report(Reference):
-    """``report.html``: one self-contained page on data, search, forecasts and errors."""
+    """``report.html``: one self-contained page on data, search, predictions and errors."""
 
     stage: ClassVar[str] = "report"

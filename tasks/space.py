@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from pydantic import ValidationError
 
 from models.suggest import Suggest
 from tasks.errors import InputError, shortened
@@ -13,6 +16,8 @@ from tasks.errors import InputError, shortened
 Choices = Mapping[str, Sequence[Any]]
 DRAWS = 400
 """Random points that are drawn to find the names in a conditional space."""
+TRIED = 20
+"""Points that a given value must occur in, for a parameter that not every point has."""
 
 
 class Narrowed:
@@ -36,31 +41,38 @@ class Narrowed:
 
 
 class _Recorder:
-    """A trial that draws at random and remembers what each parameter may be; None: any number."""
+    """A trial that draws at random and remembers what each parameter may be; None: any number.
+
+    ``point`` is what was drawn since it was last emptied.
+    """
 
     def __init__(self) -> None:
         self.random = random.Random(0)  # noqa: S311
         self.seen: dict[str, Sequence[Any] | None] = {}
+        self.point: dict[str, Any] = {}
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        numbers = all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices)
-        self.seen[name] = None if numbers else choices
-        return self.random.choice(list(choices))
+        self.seen[name] = None if all(map(_is_number, choices)) else choices
+        return self._drawn(name, self.random.choice(list(choices)))
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
         self.seen[name] = None
-        return self.random.randint(low, high)
+        return self._drawn(name, self.random.randint(low, high))
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         self.seen[name] = None
-        return self.random.uniform(low, high)
+        return self._drawn(name, self.random.uniform(low, high))
+
+    def _drawn(self, name: str, value: Any) -> Any:
+        self.point[name] = value
+        return value
 
 
 def check(space: Choices, suggest: Callable[[Suggest], Any]) -> None:
     """Check the names and values of ``space`` against the whole space that ``suggest`` draws from.
 
     Raises:
-        InputError: a parameter does not exist, or a value is none of its choices.
+        InputError: a parameter does not exist, a value is none of its choices, or a model cannot have it.
     """
     if not space:
         return
@@ -79,6 +91,51 @@ def check(space: Choices, suggest: Callable[[Suggest], Any]) -> None:
         if wrong:
             rule = f"must be among {shortened(map(repr, choices))}" if choices is not None else "must be numbers"
             raise InputError(f"{key}: values {rule}", shortened(map(repr, wrong)), "correct or remove them")
+    for name, values in space.items():
+        for value in values:
+            for point, error in _tried(name, {**space, name: [value]}, suggest):
+                if error is not None:
+                    raise _refusal(space, point, error, suggest)
+
+
+def _tried(
+    name: str, space: Choices, suggest: Callable[[Suggest], Any]
+) -> list[tuple[dict[str, Any], ValidationError | None]]:
+    """Draw points of the narrowed ``space`` that have the parameter ``name``; return what is wrong with each."""
+    recorder, tried = _Recorder(), []
+    for _ in range(DRAWS):
+        recorder.point, wrong = {}, None
+        try:
+            suggest(Narrowed(recorder, space))
+        except ValidationError as error:
+            wrong = error
+        if name in recorder.point:
+            tried.append((recorder.point, wrong))
+        if len(tried) == TRIED:
+            break
+    return tried
+
+
+def _refusal(
+    space: Choices, point: dict[str, Any], error: ValidationError, suggest: Callable[[Suggest], Any]
+) -> InputError:
+    """Return the error for a ``point`` that is no valid model: it names the value that never is, else all of them."""
+    given = {name: value for name, value in point.items() if name in space}
+    for name, value in given.items():
+        found = [wrong for _, wrong in _tried(name, {name: [value]}, suggest)]
+        if found and found[0] is not None and all(found):
+            rule = f"search.space.{name}: values must be ones that a model can have"
+            return InputError(rule, f"{value!r}: {_said(found[0])}", "correct or remove it")
+    listed = ", ".join(f"{name} {value!r}" for name, value in given.items())
+    rule = "search.space: values must make a valid model in every combination"
+    return InputError(rule, f"{listed}: {_said(error)}", "remove one of them, or give fewer values")
+
+
+def _said(error: ValidationError) -> str:
+    """Return the first breach as pydantic words it, with the field that it is about."""
+    first = error.errors(include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{first['loc'][-1]}: {message}" if first["loc"] else message
 
 
 def narrowed(point: dict[str, Any], space: Choices) -> dict[str, Any]:
@@ -87,4 +144,4 @@ def narrowed(point: dict[str, Any], space: Choices) -> dict[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -198,22 +198,35 @@ class AudioInputConfig(InputPoint):
         )
 
     @classmethod
-    def portfolio(cls, facts: AudioFacts) -> list[dict[str, Any]]:
-        disturbed: dict[str, Any] = {
-            "time_reduction": 2,
-            "speed_perturbation": True,
-            "tract_warp": 0.3,
-            "tilt": 0.5,
-            "band_masks": 1,
-            "time_masks": 1,
-            "noise": 0.1,
+    def portfolio(cls, facts: AudioFacts, aligning: bool = False) -> list[dict[str, Any]]:
+        """Return points as trial parameters.
+
+        Disturbed, since speakers and rooms differ; but disturbed steps keep CTC from its first alignments for long, so
+        that an aligning training begins with clean ones.
+        """
+        clean: dict[str, Any] = {
+            "time_reduction": 3,
+            "speed_perturbation": False,
+            "tract_warp": 0.0,
+            "tilt": 0.0,
+            "band_masks": 0,
+            "time_masks": 0,
+            "noise": 0.0,
         }
-        convolved = disturbed | {"front_end": "convolution", "filters": 24, "filter_layers": 2}
+        slight = {"speed_perturbation": True, "tract_warp": 0.1, "noise": 0.1}
+        strong = {"speed_perturbation": True, "tract_warp": 0.3, "tilt": 0.5, "noise": 0.1}
+        masked = strong | {"band_masks": 1, "time_masks": 1}
+        wide: dict[str, Any] = {"front_end": "convolution", "filters": 32, "filter_layers": 1}
+        deep: dict[str, Any] = {"front_end": "convolution", "filters": 24, "filter_layers": 2}
+        stacked: dict[str, Any] = {"front_end": "stack", "deltas": False}
+        if aligning:
+            return [clean | deep, clean | slight | deep, clean | wide, clean | stacked, clean | strong | deep]
+        finer = {"time_reduction": 2}
         return [
-            convolved,
-            convolved | {"filters": 32, "filter_layers": 1, "time_reduction": 3},
-            disturbed | {"front_end": "stack", "deltas": False},
-            convolved | {"time_reduction": 3, "tract_warp": 0.1, "tilt": 0.0, "band_masks": 0, "time_masks": 0},
+            clean | masked | deep | finer,
+            clean | masked | wide,
+            clean | masked | stacked | finer,
+            clean | slight | deep,
         ]
 
     def build(self, facts: AudioFacts) -> AudioInput:

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 
 from models.inputs.contract import FittedInput, InputModule, InputPoint, inside
-from models.inputs.frames import required_column
+from models.inputs.frames import refuse_rows, required_column
 from models.suggest import Suggest
 
 if TYPE_CHECKING:
@@ -52,22 +52,21 @@ class NumericFacts(FittedInput):
         if frame.empty:
             return np.arange(0), []
         if np.ndim(channels[0].iloc[0]):
-            rows = range(len(frame))
-            return np.arange(len(frame)), [
-                np.stack([np.asarray(channel.iloc[row], np.float64) for channel in channels], axis=1) for row in rows
-            ]
+            return np.arange(len(frame)), [_item(row, [one.iloc[row] for one in channels]) for row in range(len(frame))]
         values = np.stack([channel.to_numpy(np.float64, na_value=np.nan) for channel in channels], axis=1)
         if columns.item_id:
-            codes, _ = pd.factorize(pd.MultiIndex.from_frame(frame[columns.item_id]))
+            ids = [required_column(frame, name) for name in columns.item_id]
+            codes, _ = pd.factorize(pd.MultiIndex.from_arrays(ids))
         else:
             codes = np.zeros(len(frame), np.int64)
-        step = required_column(frame, columns.step).to_numpy() if columns.step else np.arange(len(frame))
-        order = np.lexsort((step, codes))
+        step = required_column(frame, columns.step) if columns.step else frame.index.to_series()
+        refuse_rows(step.isna(), step, "what orders the rows of an item")
+        order = np.lexsort((step.to_numpy(), codes))
         starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
         return order[starts], np.split(values[order], starts[1:])
 
     def encode(self, view: str, raw: np.ndarray) -> np.ndarray:
-        """Standardise ``raw`` float64 ``[T, C]``; NaN stays NaN. An item without steps becomes one missing step.
+        """Standardise ``raw`` float64 ``[T, C]``; what is not finite becomes NaN, no steps at all one missing step.
 
         Raises:
             ValueError: the item has another number of channels.
@@ -79,11 +78,25 @@ class NumericFacts(FittedInput):
             )
         if not len(raw):
             return np.full((1, len(self.columns)), np.nan, dtype=np.float32)
-        return ((raw - np.array(self.means)) / np.array(self.stds)).astype(np.float32)
+        finite = np.where(np.isfinite(raw), raw, np.nan)
+        return ((finite - np.array(self.means)) / np.array(self.stds)).astype(np.float32)
 
     def decode(self, encoded: np.ndarray) -> np.ndarray:
         """Return what ``encode`` was given, but for rounding: float64 ``[T, C]``."""
         return encoded.astype(np.float64) * np.array(self.stds) + np.array(self.means)
+
+
+def _item(row: int, lists: list[Any]) -> np.ndarray:
+    """Turn a list of each channel into float64 ``[T, C]``.
+
+    Raises:
+        ValueError: one is no list, or they are not as long as each other.
+    """
+    given = [np.asarray(one, np.float64) for one in lists]
+    if any(one.ndim != 1 or len(one) != len(given[0]) for one in given):
+        shapes = ", ".join("no list" if one.ndim != 1 else f"{len(one)} steps" for one in given[:5])
+        raise ValueError(f"channels must be lists of as many numbers each (row {row} has {shapes}): mend or remove it")
+    return np.stack(given, axis=1)
 
 
 def fit_numeric(columns: list[str], items: Iterable[np.ndarray]) -> NumericFacts:
@@ -151,7 +164,7 @@ class NumericInputConfig(InputPoint):
         )
 
     @classmethod
-    def portfolio(cls, facts: NumericFacts) -> list[dict[str, Any]]:
+    def portfolio(cls, facts: NumericFacts, aligning: bool = False) -> list[dict[str, Any]]:
         """Return points as trial parameters: first differences and an unsure level, which no session fits too well."""
         start: dict[str, Any] = {"deltas": True, "noise": 0.1, "offset": 0.4, "step_dropout": 0.0}
         if len(facts.columns) > 2:

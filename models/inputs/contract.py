@@ -99,8 +99,11 @@ class InputPoint(BaseModel, ABC):
 
     @classmethod
     @abstractmethod
-    def portfolio(cls, facts: Any) -> list[dict[str, Any]]:
-        """Return points worth beginning with, as the parameters that ``suggest`` draws; the first is the default."""
+    def portfolio(cls, facts: Any, aligning: bool = False) -> list[dict[str, Any]]:
+        """Return points worth beginning with, as the parameters that ``suggest`` draws; the first is the default.
+
+        ``aligning``: training has to find out which steps a symbol of the target belongs to, as CTC's does.
+        """
 
     @abstractmethod
     def build(self, facts: Any) -> InputModule:

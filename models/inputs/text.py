@@ -182,7 +182,7 @@ class TextInputConfig(InputPoint):
         )
 
     @classmethod
-    def portfolio(cls, facts: TextFacts) -> list[dict[str, Any]]:
+    def portfolio(cls, facts: TextFacts, aligning: bool = False) -> list[dict[str, Any]]:
         pieces = {"view": "bpe", "unit_size": 128, "unit_dropout": 0.05, "embedding_dropout": 0.3}
         characters = {"view": "character", "unit_size": 32, "unit_dropout": 0.02, "embedding_dropout": 0.1}
         return [*({"view": "word"} | point for point in WordPoint.portfolio(facts.words)), pieces, characters]

@@ -68,7 +68,7 @@ class TokensInputConfig(InputPoint):
         return cls(words=WordPoint.suggest(trial, facts.words))
 
     @classmethod
-    def portfolio(cls, facts: TokensFacts) -> list[dict[str, Any]]:
+    def portfolio(cls, facts: TokensFacts, aligning: bool = False) -> list[dict[str, Any]]:
         return WordPoint.portfolio(facts.words)
 
     def build(self, facts: TokensFacts) -> WordInput:

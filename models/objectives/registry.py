@@ -22,19 +22,23 @@ ObjectiveHead = ClassifyHead | RegressHead | TagHead | TranscribeHead
 
 
 class Objective(NamedTuple):
-    """``pooled``: one output an item; ``combine``: from the members' outputs to a prediction an item."""
+    """``pooled``: one output an item; ``combine``: from the members' outputs to a prediction an item.
+
+    ``aligning``: training has to find out which steps a symbol of the target belongs to.
+    """
 
     target: type[Any]
     head: type[Any]
     pooled: bool
     combine: Callable[[Any, list[list[np.ndarray]]], list[Any]]
+    aligning: bool = False
 
 
 OBJECTIVES: dict[str, Objective] = {
     "classify": Objective(ClassifyTarget, ClassifyHeadConfig, True, classify.combine),
     "regress": Objective(RegressTarget, RegressHeadConfig, True, regress.combine),
     "tag": Objective(TagTarget, TagHeadConfig, False, tag.combine),
-    "transcribe": Objective(TranscribeTarget, TranscribeHeadConfig, False, transcribe.combine),
+    "transcribe": Objective(TranscribeTarget, TranscribeHeadConfig, False, transcribe.combine, aligning=True),
 }
 
 

@@ -29,13 +29,17 @@ class Transcript(NamedTuple):
 
 
 class TranscribeTarget(BaseModel):
-    """The symbols, without the blank. ``separator`` is what stands between them: nothing, or a space."""
+    """The symbols, without the blank. ``separator`` is what stands between them: nothing, or a space.
+
+    ``lowercase`` says that the texts were made lower case before they were learned from.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["transcribe"] = "transcribe"
     symbols: list[str]
     separator: str = ""
+    lowercase: bool = False
     beam_width: int = Field(16, ge=0, description="0: the best path (greedy)")
 
     @cached_property

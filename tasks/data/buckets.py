@@ -73,7 +73,8 @@ def list_items(layout: Layout, ledger: Ledger) -> Items:
     width = 2 + len(layout.values())
     with reading(layout.source.name, layout.source.files):
         frame = layout.source.scan(columns or layout.values()[:1])
-        counts = frame.group_by([layout.item_id().alias("item_id"), *columns]).len().collect(engine="streaming")
+        keys = [layout.item_id().alias("item_id"), *(pl.col(column).alias(f"key:{column}") for column in columns)]
+        counts = frame.group_by(keys).len().collect(engine="streaming")
     by_id = counts.group_by("item_id").agg(pl.col("len").sum(), pl.len().alias("distinct")).sort("item_id")
     clashes = by_id.filter((pl.col("distinct") > 1) & pl.col("item_id").is_not_null())
     if len(columns) > 1 and len(clashes):

@@ -15,6 +15,8 @@ from tasks.errors import InputError, shortened
 EXAMPLES = 5
 Level = Literal["error", "warning", "info"]
 
+RESERVED = ("item_id", "input", "source", "target")
+"""Columns of a canonical table of sequences that are Carousel's own."""
 MEND = "mend or remove them, or set data.unusable: drop"
 
 RULES: dict[str, tuple[str, str]] = {

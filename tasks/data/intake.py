@@ -18,13 +18,13 @@ from typing import Any, Literal, Protocol
 
 import polars as pl
 
+from models.sequence_columns import Layout, StepType
 from tasks.data import cells
 from tasks.data.cells import TEXT
-from tasks.data.contract import EXAMPLES, Ledger, Level
+from tasks.data.contract import EXAMPLES, RESERVED, Ledger, Level
 from tasks.data.sources import FILE, ROW, Source, reading
 
 PLACE, SIZE = "item:place", "item:size"
-RESERVED = ("item_id", "input", "source", "target")
 _BYTES, _SAMPLE, _MOST_ROWS = 64_000_000, 256, 50_000
 
 
@@ -53,6 +53,8 @@ class Intake:
         schema: the source's columns and their types.
         work: an empty directory.
         facts: what an input kind adds to ``table.json``.
+        layout: what a row of the source is; an input kind may say that it is a step.
+        step_type: of the step column, if there is one.
     """
 
     source: Source
@@ -61,6 +63,8 @@ class Intake:
     ledger: Ledger
     work: Path
     facts: dict[str, Any] = field(default_factory=dict)
+    layout: Layout = "items"
+    step_type: StepType | None = None
 
     @property
     def options(self) -> Any:

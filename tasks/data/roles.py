@@ -57,7 +57,7 @@ def check_roles(config: SeriesData, schema: dict[str, pl.DataType], ledger: Ledg
 
 def _bears(dtype: pl.DataType, key: str) -> bool:
     if key == "item_id":
-        return not dtype.is_nested()
+        return not dtype.is_nested() and dtype not in (pl.Binary, pl.Object)
     if key == "timestamp":
         return dtype.is_integer() or dtype in (pl.Date, pl.Datetime, pl.String, pl.Null)
     return dtype.is_numeric() or isinstance(dtype, (*TEXT, *_NUMBERS))

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from tasks.data.contract import EXAMPLES, Ledger
-from tasks.data.intake import RESERVED, SIZE, Intake, Section
+from tasks.data.contract import EXAMPLES, RESERVED, Ledger
+from tasks.data.intake import SIZE, Intake, Section
 from tasks.data.sources import Source
 from tasks.errors import shortened
 from tasks.inputs.registry import input_kind
@@ -58,6 +58,8 @@ def write_sequences(source: Source, config: Section, work: Path, out: Path) -> d
             "input": [column for column in config.input.reads if column != config.input.step],
             "step": config.input.step,
             "target": config.target or [],
+            "layout": intake.layout,
+            "step_type": intake.step_type,
         },
         "size": parts.size(kind.UNIT),
         **intake.facts,
@@ -80,12 +82,24 @@ def _check_columns(intake: Intake) -> None:
                 ledger.add("missing_column", "error", column, said="the columns {what}", key=key, what=what)
             elif columns.count(column) > 1:
                 ledger.add("two_roles", "error", column, said="twice in data.{key}", key=key)
+            elif not _bears(schema[column], key, several=len(columns) > 1):
+                ledger.add("type", "error", column, said="{what}", what=f"{schema[column]} for data.{key}")
     for column in set(read) & set(intake.targets):
         ledger.add("two_roles", "error", column, said="data.input and data.target")
     for column in (column for column in RESERVED if column in schema):
         if column not in {*read, *intake.targets, *config.item_id}:
             said = "column {column}, whose name Carousel gives to another"
             ledger.add("left_out", "info", column, said=said, action="left out")
+
+
+def _bears(dtype: pl.DataType, key: str, several: bool) -> bool:
+    """Say whether a column can have the role ``key``; the input kinds check their own."""
+    if key == "input":
+        return True
+    held: Any = dtype
+    while key == "target" and not several and isinstance(held, pl.List | pl.Array):
+        held = held.inner
+    return not held.is_nested() and held not in (pl.Binary, pl.Object)
 
 
 @dataclass

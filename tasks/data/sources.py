@@ -189,11 +189,18 @@ def _localise(url: str, name: str, work: Path) -> str:
     """Copy what an fsspec URL names into ``work`` and return the local place; a local path is returned as it is."""
     if "://" not in url:
         return os.path.expanduser(url)
-    try:
+    with reaching(name, url):
         system, path = fsspec.core.url_to_fs(url)
         if "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)):
             return path
         return _copy(system, path, work / "copy")
+
+
+@contextmanager
+def reaching(name: str, url: str) -> Iterator[None]:
+    """Turn what an fsspec file system raises into an InputError without credentials; ``name`` is what ``url`` is."""
+    try:
+        yield
     except InputError:
         raise
     except Exception as error:

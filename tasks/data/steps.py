@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from models.sequence_columns import StepType
 from tasks.data import cells, stamps
 from tasks.data.buckets import CODE, list_items, read_buckets
 from tasks.data.channels import drop_valueless, holds_numbers
@@ -75,6 +76,7 @@ def read_steps(intake: Intake) -> Iterator[pl.DataFrame]:
         InputError: rows cannot be read or told apart, so that nothing further can be checked.
     """
     _require_roles(intake)
+    intake.layout = "steps"
     layout = _survey(intake)
     intake.ledger.raise_errors()
     items = list_items(layout, intake.ledger)
@@ -115,6 +117,8 @@ def _survey(intake: Intake) -> StepLayout:
     for column in intake.options.columns:
         _check_channel(layout, column, counts)
     dated = step is not None and _check_step(layout, step, counts)
+    if step is not None:
+        intake.step_type = _step_type(intake.schema[step], dated, counts)
     return StepLayout(intake, dated, _constant(intake))
 
 
@@ -133,6 +137,7 @@ def _counts(layout: StepLayout) -> Iterator[tuple[str, pl.Expr]]:
         yield "step:given", given.is_not_null().sum()
         if isinstance(intake.schema[step], cells.TEXT):
             yield "step:number", given.cast(pl.Float64, strict=False).is_finite().sum()
+            yield "step:whole", given.cast(pl.Int64, strict=False).count()
             yield "step:date", stamps.parse_wall(given).count()
 
 
@@ -172,6 +177,17 @@ def _check_step(layout: StepLayout, step: str, counts: dict[str, Any]) -> bool:
         said = "{count} values that are neither"
         intake.ledger.add("unparsable_step", "error", step, count=count, examples=places, said=said)
     return dated
+
+
+def _step_type(dtype: pl.DataType, dated: bool, counts: dict[str, Any]) -> StepType:
+    """Return what a served model's step column is to hold; of durations that is a number of any unit."""
+    if isinstance(dtype, cells.TEXT) and not dated:
+        return "integer" if counts["step:whole"] == counts["step:given"] else "number"
+    if dated or dtype in (pl.Date, pl.Datetime):
+        return "datetime"
+    if dtype == pl.Time:
+        return "text"
+    return "integer" if dtype.is_integer() else "number"
 
 
 def _constant(intake: Intake) -> tuple[str, ...]:

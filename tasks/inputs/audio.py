@@ -8,12 +8,13 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from tasks.inputs.table import ColumnInput, open_table
+from tasks.inputs.table import ColumnInput, ids_go_in, open_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,17 +112,26 @@ def _base(config: Any) -> str:
 
 
 def _read(base: str, path: str) -> bytes | None:
-    """Return a file's content, or None where there is none."""
+    """Return a file's content, or None where there is none.
+
+    Raises:
+        InputError: the file system of a URL cannot be reached.
+    """
     import fsspec
 
+    from tasks.data.sources import reaching
+
     path = path.strip()
-    try:
-        if "://" in base or "://" in path:
-            with fsspec.open(path if "://" in path else f"{base.rstrip('/')}/{path}", "rb") as stream:
+    remote = "://" in base or "://" in path
+    url = path if "://" in path else f"{base.rstrip('/')}/{path}"
+    with reaching("the audio files", url) if remote else nullcontext():
+        try:
+            if not remote:
+                return (Path(base) / path).read_bytes()
+            with fsspec.open(url, "rb") as stream:
                 return stream.read()
-        return (Path(base) / path).read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
-        return None
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
+            return None
 
 
 def parts(intake: Intake) -> Iterator[pl.DataFrame]:
@@ -273,5 +283,5 @@ def goes_in(facts: Any, columns: SequenceColumns) -> str:
     """Say that a recording is a row, and what becomes of its rate."""
     return (
         f"A row for each recording: its path in `{columns.input[0]}`, or its `samples` and `sample_rate`. "
-        f"It is resampled to {facts.sample_rate:,} Hz."
-    )
+        f"It is resampled to {facts.sample_rate:,} Hz. {ids_go_in(columns)}"
+    ).strip()

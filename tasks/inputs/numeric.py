@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from tasks.config import Columns, Config
-from tasks.inputs.table import open_table
+from tasks.inputs.table import ids_go_in, open_table
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import polars as pl
 
-    from models.sequence_columns import SequenceColumns
+    from models.sequence_columns import SequenceColumns, StepType
     from tasks.data.intake import Intake
     from tasks.inputs.registry import Specs
 
@@ -23,7 +23,7 @@ UNIT = "steps"
 KEPT = False
 COMPARED = True
 REQUIREMENTS = ()
-USE = 'table = pd.read_parquet("new.parquet")  # channels as float64'
+USE = 'table = pd.read_parquet("new.parquet")  # of the types that "What goes in" names'
 EXAMPLE_STEPS = 12
 Policy = Annotated[Literal["error", "null"], BeforeValidator(lambda value: "null" if value is None else value)]
 
@@ -97,18 +97,49 @@ def signature(facts: Any, columns: SequenceColumns) -> tuple[Specs, pd.DataFrame
     import numpy as np
     import pandas as pd
     from mlflow.types import ColSpec, DataType
+    from mlflow.types.schema import Array
 
-    channels = [ColSpec(DataType.double, channel) for channel in columns.input]
     wave = np.sin(np.arange(EXAMPLE_STEPS) / 2)
+    if columns.layout == "items":
+        lists = [ColSpec(Array(DataType.double), channel) for channel in columns.input]
+        return lists, pd.DataFrame({channel: [wave.tolist()] for channel in columns.input}, index=["item"])
+    channels = [ColSpec(DataType.double, channel) for channel in columns.input]
     example = pd.DataFrame(dict.fromkeys(columns.input, wave), index=["item"] * EXAMPLE_STEPS)
     if columns.step is None:
         return channels, example
-    example.insert(0, columns.step, np.arange(EXAMPLE_STEPS))
-    return [ColSpec(DataType.long, columns.step), *channels], example
+    example.insert(0, columns.step, _example_steps(columns.step_type))
+    types = {"integer": "long", "number": "double", "datetime": "datetime", "text": "string"}
+    return [ColSpec(types[columns.step_type or "integer"], columns.step), *channels], example
+
+
+def _example_steps(step_type: StepType | None) -> Any:
+    """Return the steps of the example: an array, or texts that are times of a day."""
+    import numpy as np
+
+    number = np.arange(EXAMPLE_STEPS)
+    if step_type == "datetime":
+        return np.datetime64("2024-01-01", "ns") + number.astype("timedelta64[D]")
+    if step_type == "text":
+        return [f"{hour:02d}:00:00" for hour in number]
+    return number.astype(np.float64) if step_type == "number" else number
 
 
 def goes_in(facts: Any, columns: SequenceColumns) -> str:
-    """Say that a step is a row, of which item and in which order."""
+    """Say what a row is, of which item and in which order, and how its columns get the types that MLflow takes."""
     ids, channels = (", ".join(f"`{name}`" for name in names) for names in (columns.item_id, columns.input))
+    if columns.layout == "items":
+        lists = f"table[{columns.input}]"
+        return (
+            f"A row for each item, its channels as lists of as many floats each: {channels}. {ids_go_in(columns)}"
+            f"MLflow turns no integers into floats: `{lists} = {lists}.map(lambda item: [*map(float, item)])`."
+        )
     order = f", ordered by `{columns.step}`" if columns.step else ""
-    return f"A long table with a row for each step{f' of each {ids}' if ids else ''}{order}: {channels}."
+    kinds = {"integer": "int64", "number": "float64", "datetime": "datetime64[ns]", "text": "str"}
+    types = dict.fromkeys(columns.item_id, "str") | dict.fromkeys(columns.input, "float64")
+    if columns.step:
+        types[columns.step] = kinds[columns.step_type or "integer"]
+    zone = " Stamps have no zone." if columns.step_type == "datetime" else ""
+    return (
+        f"A long table with a row for each step{f' of each {ids}' if ids else ''}{order}: {channels}. "
+        f"MLflow turns no integers into other types: `table = table.astype({types})`.{zone}"
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.config import Config
 
 if TYPE_CHECKING:
+    from models.sequence_columns import SequenceColumns
     from tasks.data.sources import Source
 
 
@@ -31,3 +32,11 @@ def open_table(config: Any, work: Path) -> Source:
     from tasks.data.sources import open_source
 
     return open_source(config.source, None, work)
+
+
+def ids_go_in(columns: SequenceColumns) -> str:
+    """Return the sentence of a card on item columns that only name the rows, with a blank after it; "" without them."""
+    if not columns.item_id:
+        return ""
+    ids, types = ", ".join(f"`{name}`" for name in columns.item_id), dict.fromkeys(columns.item_id, "str")
+    return f"Beside it, if the answer is to repeat it, {ids} as text: `table = table.astype({types})`. "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from tasks.inputs.table import ColumnInput, open_table
+from tasks.inputs.table import ColumnInput, ids_go_in, open_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,4 +82,4 @@ def signature(facts: Any, columns: SequenceColumns) -> tuple[Specs, pd.DataFrame
 
 def goes_in(facts: Any, columns: SequenceColumns) -> str:
     """Say that a text is a row."""
-    return f"A row for each text, in the column `{columns.input[0]}`."
+    return f"A row for each text, in the column `{columns.input[0]}`. {ids_go_in(columns)}".strip()

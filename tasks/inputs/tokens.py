@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from tasks.inputs.table import ColumnInput, open_table
+from tasks.inputs.table import ColumnInput, ids_go_in, open_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,4 +106,4 @@ def signature(facts: Any, columns: SequenceColumns) -> tuple[Specs, pd.DataFrame
 
 def goes_in(facts: Any, columns: SequenceColumns) -> str:
     """Say that a list of tokens is a row."""
-    return f"A row for each list of tokens, in the column `{columns.input[0]}`."
+    return f"A row for each list of tokens, in the column `{columns.input[0]}`. {ids_go_in(columns)}".strip()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from models.objectives.classify import ClassifyTarget
+    from models.sequence_columns import Layout
     from tasks.data.contract import Ledger
     from tasks.kinds.objective import Arrays
     from tasks.reporting.section import Section
@@ -53,7 +54,7 @@ class ClassifyObjective:
     validation_metrics = ["log_loss", "error", "macro_f1"]  # noqa: RUF012
     error = "error rate"
 
-    def targets(self, problem: Classify, column: pl.Series) -> pl.Series:
+    def targets(self, problem: Classify, column: pl.Series, layout: Layout = "items") -> pl.Series:
         """Return String, or List(String) without repetition if multi-label."""
         import polars as pl
 

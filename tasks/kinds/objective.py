@@ -19,6 +19,7 @@ from tasks.kinds.metric import Metric
 if TYPE_CHECKING:
     import polars as pl
 
+    from models.sequence_columns import Layout
     from tasks.reporting.section import Section
 
 
@@ -48,11 +49,19 @@ class Objective(Protocol):
     error: str
     """What ``item_errors`` counts, as a sentence names it: "error rate", "absolute error"."""
 
-    def targets(self, problem: Any, column: pl.Series) -> pl.Series:
+    def targets(self, problem: Any, column: pl.Series, layout: Layout = "items") -> pl.Series:
         """Return a source's target column in the kind's own type, which it keeps from there on.
 
         Classify: String, or List(String); regress: Float64; tag: List(String); transcribe: String. What cannot be read
         becomes null, which ``check_target`` refuses. A column that went through once comes back unchanged.
+
+        Args:
+            problem: the kind's Problem.
+            column: a value an item; ``steps``: a list of a value for each of its steps.
+            layout: what a row of the source was.
+
+        Raises:
+            InputError: no value of the column's type can be such a target.
         """
         ...
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from models.objectives.regress import RegressTarget
+    from models.sequence_columns import Layout
     from tasks.data.contract import Ledger
     from tasks.kinds.objective import Arrays
     from tasks.reporting.section import Section
@@ -50,11 +51,22 @@ class RegressObjective:
     validation_metrics = ["mae", "rmse"]  # noqa: RUF012
     error = "absolute error"
 
-    def targets(self, problem: Regress, column: pl.Series) -> pl.Series:
-        """Return Float64; null for what is no finite number."""
+    def targets(self, problem: Regress, column: pl.Series, layout: Layout = "items") -> pl.Series:
+        """Return Float64; null for what is no finite number.
+
+        Raises:
+            InputError: the column holds dates, times or durations.
+        """
         import polars as pl
 
-        numbers = one_each(column).cast(pl.Float64, strict=False)
+        single = one_each(column)
+        if single.dtype.is_temporal():
+            raise InputError(
+                "a target to regress must hold numbers",
+                f"{single.dtype}",
+                "write it as a number in the source, such as the days since a date",
+            )
+        numbers = single.cast(pl.Float64, strict=False)
         return numbers.set(~numbers.is_finite().fill_null(False), None)
 
     def check_target(self, problem: Regress, frame: pl.DataFrame, input_kind: str) -> None:
@@ -157,7 +169,7 @@ class RegressObjective:
             return []
         drawn = [
             error_sections.agreement(truth, predicted, details["shown"]),
-            error_sections.residuals([b - a for a, b in zip(truth, predicted, strict=True)]),
+            error_sections.residuals([None if b is None else b - a for a, b in zip(truth, predicted, strict=True)]),
         ]
         if details["worst"]:
             columns = {"item": "Item", "truth": "Truth", "predicted": "Predicted", "error": "Error"}

@@ -3,16 +3,18 @@
     evaluation.json   leaderboard, tests, verdict
     details.json      what the kind shows of its errors in the report
     items.parquet     item_id, source, text or tokens, steps, truth, the model's prediction, and a column of each
-                      contestant's errors: ``error linear``
+                      contestant's errors: ``error linear``; null where a champion was not measured
 
-This is the one module that opens ``sealed/`` of a data set of sequences.
+This is the one module that opens ``sealed/`` of a data set of sequences. What is sealed today a champion may have been
+trained on, when the table was smaller or split otherwise: it is measured on the items that are new to it, and the
+model is compared with it on those.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from models import bundle
 from tasks.inputs.registry import input_kind
+from tasks.kinds import sequence_rival
 from tasks.kinds.sequence_dataset import SequenceDataset
 from tasks.reporting import sequence_sections
 from tasks.scoring import contest
@@ -34,11 +37,6 @@ if TYPE_CHECKING:
     from tasks.kinds.objective import Objective
     from tasks.reporting.section import Section
 
-FORM = ("multi_label", "scheme", "separator")
-"""What of a target's facts must be the same for two models to be compared, where the kind has it."""
-ANSWERS = ("labels", "symbols")
-"""What of a target's facts a champion may know more of than the data set, but not less."""
-
 
 @dataclass(frozen=True)
 class Contestant:
@@ -49,6 +47,11 @@ class Contestant:
     target: Any
     predictions: list[Any]
     seconds: float
+    notes: list[str] = field(default_factory=list)
+
+    def on(self, items: NDArray[np.int64]) -> Contestant:
+        """Return the predictions for ``items`` alone."""
+        return replace(self, predictions=[self.predictions[item] for item in items])
 
 
 def evaluate(
@@ -78,24 +81,25 @@ def evaluate(
     """
     opened, proved = SequenceDataset(dataset), bundle.load(model)
     facts, items = opened.facts, opened.frame("sealed")
-    contestants = [_predicted("lstm", "lstm", proved, opened, items)]
-    if rival is not None and (difference := _difference(rival[1], facts)):
+    if rival is not None and (difference := sequence_rival.difference(rival[1], facts, opened.sealed_keys)):
         rival, rival_note = None, difference
-    if rival is not None:
-        contestants.append(_predicted(rival[0], "champion", rival[1], opened, items))
+    contestants = [_predicted("lstm", "lstm", proved, opened, items)]
+    contestants += [_champion(*rival, opened, items)] if rival is not None else []
     contestants += _baselines(opened, items, baselines, objective)
     truth = items["target"].to_list()
-    held = hold(objective, facts.target, truth, contestants)
+    held, rematch = hold(objective, facts.target, truth, contestants), None
+    if rival is not None and not (fresh_N := sequence_rival.fresh(rival[1], opened.sealed_keys)).all():
+        held, rematch = _rematched(objective, facts.target, truth, contestants, held, fresh_N)
     kept = [name for name in ("item_id", "source", "input") if name in items.columns]
     details = objective.details(facts.target, truth, contestants[0].predictions, items.select(kept))
-    told = contest.summary(held, rival_note)
+    told = contest.summary(held, rival_note, rematch)
     told["notes"] += objective.notes(details)
     told["reach"] = [one._asdict() for one in proved.reach(opened.arrays("sealed"))]
-    contest.write_json(_headed(told, facts, len(items), opened.frame("train").height), out / "evaluation.json")
+    contest.write_json(_headed(told, facts, len(items), opened.learned_from), out / "evaluation.json")
     contest.write_json(details, out / "details.json")
-    steps, predicted = opened.arrays("sealed").lengths(facts.input.views[0]), contestants[0].predictions
-    table = _table(items.select(kept), steps, truth, facts.target.columns(predicted), held)
-    table.write_parquet(out / "items.parquet")
+    steps = opened.arrays("sealed").lengths(facts.input.views[0])
+    predicted = facts.target.columns(contestants[0].predictions)
+    _table(items.select(kept), steps, truth, predicted, held).write_parquet(out / "items.parquet")
     return contest.decision(told)
 
 
@@ -108,11 +112,45 @@ def hold(objective: Objective, target: Any, truth: list[Any], contestants: list[
             scores=objective.score(one.target, truth, one.predictions),
             errors_N=objective.item_errors(one.target, truth, one.predictions),
             seconds=one.seconds,
+            notes=one.notes,
         )
         for one in contestants
     ]
     weights_N = objective.item_weights(target, truth)
     return Contest(objective.metrics(target), entries, weights_N, "item", objective.error)
+
+
+def _rematched(
+    objective: Objective,
+    target: Any,
+    truth: list[Any],
+    contestants: list[Contestant],
+    held: Contest,
+    fresh_N: NDArray[np.bool_],
+) -> tuple[Contest, Contest]:
+    """Measure the champion, the second of ``contestants``, where it is fair.
+
+    Args:
+        objective, target, truth, contestants: as ``hold`` takes them.
+        held: what it returned.
+        fresh_N: which items are new to the champion [N].
+
+    Returns:
+        ``held`` with the champion's scores on those items, and a contest of the model and the champion on them.
+    """
+    fresh, sealed = np.flatnonzero(fresh_N), len(truth)
+    both = [one.on(fresh) for one in contestants[:2]]
+    rematch = hold(objective, target, [truth[item] for item in fresh], both)
+    model, champion = rematch.entries
+    errors_N = np.full(sealed, np.nan)
+    errors_N[fresh] = champion.errors_N
+    said = (
+        f"{champion.name} was trained on {sealed - len(fresh):,} of the {sealed:,} sealed items: it was measured, and "
+        f"{model.name} was compared with it, on the other {len(fresh):,}"
+    )
+    known = replace(champion, errors_N=errors_N, notes=[said, *champion.notes], measured=len(fresh))
+    entries = [known if entry.kind == "champion" else entry for entry in held.entries]
+    return replace(held, entries=entries), rematch
 
 
 def sections(evaluated: Path, objective: Objective) -> list[Section]:
@@ -141,6 +179,11 @@ def _predicted(name: str, kind: str, model: SequenceBundle, opened: SequenceData
     return Contestant(name, kind, model.facts.target, predictions, time.perf_counter() - started)
 
 
+def _champion(name: str, model: SequenceBundle, opened: SequenceDataset, items: pl.DataFrame) -> Contestant:
+    champion = _predicted(name, "champion", model, opened, items)
+    return replace(champion, notes=sequence_rival.unknown(name, model.facts.target, opened.facts.target))
+
+
 def _raws(opened: SequenceDataset, items: pl.DataFrame) -> list[Any]:
     """Return the sealed items as the source had them: texts, token lists, or channels in their own units."""
     fitted: Any = opened.facts.input
@@ -148,32 +191,6 @@ def _raws(opened: SequenceDataset, items: pl.DataFrame) -> list[Any]:
         return items["input"].to_list()
     encoded = opened.arrays("sealed").inputs[fitted.views[0]]
     return [fitted.decode(encoded.item(i)) for i in range(len(encoded))]
-
-
-def _difference(rival: Any, ours: SequenceFacts) -> str | None:
-    """Say why ``rival`` cannot predict the items of ``ours``; None if it can."""
-    if rival.kind != ours.kind:
-        return f"it is of the kind {rival.kind}"
-    theirs: SequenceFacts = rival.facts
-    if theirs.input.kind != ours.input.kind:
-        return f"it reads {theirs.input.kind} and the input is now {ours.input.kind}"
-    if difference := input_kind(ours.input.kind).difference(theirs.input, ours.input):
-        return difference
-    if theirs.columns.target != ours.columns.target:
-        return f"it predicts {', '.join(theirs.columns.target)} and the target is now {', '.join(ours.columns.target)}"
-    return _other_target(theirs.target, ours.target)
-
-
-def _other_target(theirs: Any, ours: Any) -> str | None:
-    for name in FORM:
-        mine, other = getattr(ours, name, None), getattr(theirs, name, None)
-        if mine != other:
-            return f"its {name.replace('_', ' ')} is {other!r} and now {mine!r}"
-    for name in ANSWERS:
-        if unknown := [answer for answer in getattr(ours, name, []) if answer not in set(getattr(theirs, name, []))]:
-            listed = ", ".join(map(repr, unknown[:5])) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
-            return f"it does not know the {name} {listed}"
-    return None
 
 
 def _baselines(
@@ -216,7 +233,7 @@ def _table(
     predicted: dict[str, list[Any]],
     held: Contest,
 ) -> pl.DataFrame:
-    errors = {f"error {entry.name}": entry.errors_N for entry in held.entries}
+    errors = {f"error {entry.name}": pl.Series(entry.errors_N).fill_nan(None) for entry in held.entries}
     return items.with_columns(pl.Series("steps", steps)).hstack(
         pl.DataFrame({"truth": truth, **predicted, **errors}, strict=False)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models import bundle
 from models.batching import TokenBatches, waste
+from models.objectives.registry import OBJECTIVES
 from models.sequence_bundle import SequenceBundle
 from models.sequence_model import SequenceFacts, SequenceModel, SequenceModelConfig, SequenceSpace
 from models.sequence_training import SequenceTrainingConfig, train
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 EPOCHS, TYPICAL_BATCH = 30, 64
 FEWEST_STEPS, MOST_STEPS = 600, 6000
+FEWEST_ALIGNING_STEPS = 1500
+"""Of a training that has to find alignments: for hundreds of steps it says nothing but blanks."""
 
 
 class Recipe(BaseModel):
@@ -36,9 +40,10 @@ class Recipe(BaseModel):
     training: SequenceTrainingConfig
 
 
-def default_steps(items: int) -> int:
-    """Return the length of the longest training for a data set of so many items."""
-    return int(np.clip(EPOCHS * items // TYPICAL_BATCH, FEWEST_STEPS, MOST_STEPS))
+def default_steps(items: int, aligning: bool = False) -> int:
+    """Return the length of the longest training for a data set of so many items; see ``Objective`` for ``aligning``."""
+    fewest = FEWEST_ALIGNING_STEPS if aligning else FEWEST_STEPS
+    return int(np.clip(EPOCHS * items // TYPICAL_BATCH, fewest, MOST_STEPS))
 
 
 class SequenceLearner:
@@ -51,8 +56,8 @@ class SequenceLearner:
         self.arrays = self.dataset.arrays("train")
         self.items, self.validation = self.dataset.train_items, self.dataset.validation_items
         self.space = SequenceSpace(self.facts)
-        self.max_steps = options.max_steps or default_steps(len(self.items))
-        self.truth = self.dataset.frame("train")["target"].gather(self.validation).to_list()
+        self.max_steps = options.max_steps or default_steps(len(self.items), OBJECTIVES[self.facts.kind].aligning)
+        self.truth = self.dataset.frame("train", ["target"])["target"].gather(self.validation).to_list()
         self.held_back = self.arrays.select(self.validation)
         self.model: SequenceModel | None = None
 
@@ -108,6 +113,7 @@ def training(directory: Path, recipe: dict[str, Any], seed: int) -> Any:
 
 
 def describe(directory: Path, recipes: list[dict[str, Any]], out: Path) -> None:
-    """Write ``model.json`` for a bundle of trained ``recipes``."""
+    """Write ``model.json`` for a bundle of trained ``recipes``, and beside it who it was trained on."""
     facts = SequenceDataset(directory).facts
     bundle.write_description(out, facts.kind, facts, [Recipe.model_validate(recipe).model for recipe in recipes])
+    shutil.copyfile(directory / bundle.TRAINED, out / bundle.TRAINED)

@@ -19,15 +19,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from models.bundle import TRAINED
 from models.ragged import RaggedWriter
 from models.sequence_columns import SequenceColumns
 from models.sequence_model import SequenceFacts
 from tasks.data.contract import EXAMPLES, Ledger
-from tasks.errors import InputError
+from tasks.errors import InputError, shortened
 from tasks.inputs.registry import InputKind, input_kind
-from tasks.kinds import sequence_split
+from tasks.kinds import sequence_keys, sequence_split
 from tasks.kinds.kind import SplitOptions
-from tasks.kinds.sequence_dataset import ITEMS
+from tasks.kinds.sequence_dataset import ITEMS, KEYS
+from tasks.kinds.sequence_keys import Keys
 from tasks.kinds.sequence_split import TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
@@ -66,6 +68,12 @@ class Canonical:
             yield slice(first, first + len(part)), part
             first += len(part)
 
+    def keys(self, items: pl.DataFrame) -> Keys:
+        """Return who each of ``items``, all of them, is: uint64 [N]."""
+        if self.table["columns"]["item_id"]:
+            return sequence_keys.of_items(items["item_id"])
+        return sequence_keys.of_contents((pl.read_parquet(path, columns=["input"]) for path in self.paths), self.input)
+
     def raws(self, chosen: np.ndarray) -> Iterator[Any]:
         """Yield the items, as the source had them, where ``chosen`` bool [N] holds."""
         for items, part in self.parts():
@@ -87,16 +95,19 @@ def prepare(source: Path, problem: Any, options: SplitOptions, out: Path, object
     items = canonical.light()
     if "target" not in items.columns:
         raise InputError("data.target must be given to learn from", "none", "name the column that is to be predicted")
-    items = items.with_columns(objective.targets(problem, items["target"]).alias("target"))
+    layout = canonical.table["columns"]["layout"]
+    items = items.with_columns(objective.targets(problem, items["target"], layout).alias("target"))
     _check(canonical, items, problem, objective)
     strata = objective.strata(problem, items["target"])
-    parts = sequence_split.assign(items, strata, options)
+    keys = canonical.keys(items)
+    parts = sequence_split.assign(items, keys, strata, options)
     if strata is not None and items["target"].dtype in (pl.String, pl.List(pl.String)):
         sequence_split.report_absent(strata, parts, options, ledger)
     target = objective.fit_target(problem, items.filter(pl.Series(parts != TEST)), ledger)
     fitted = canonical.input.fit(lambda: canonical.raws(parts == TRAIN), canonical.table)
     longest, steps = _write(canonical, items, parts, fitted, target, out, ledger)
     np.save(out / "validation.npy", np.flatnonzero(parts[parts != TEST] == VALIDATION))
+    _write_keys(keys, items[options.group] if options.group else None, parts == TEST, out)
     facts = SequenceFacts(
         input=fitted,
         target=target,
@@ -113,6 +124,14 @@ def prepare(source: Path, problem: Any, options: SplitOptions, out: Path, object
     }
     (out / "dataset.json").write_text(json.dumps(described, indent=2, ensure_ascii=False))
     return {"items": len(items), "steps": steps}
+
+
+def _write_keys(keys: Keys, groups: pl.Series | None, sealed: np.ndarray, out: Path) -> None:
+    """Write who the items on either side of the seal are, and whose: bool [N] ``sealed``."""
+    columns = [keys] if groups is None else [keys, sequence_keys.of_groups(groups)]
+    known = np.stack(columns, axis=1)
+    np.save(out / TRAINED, np.unique(known[~sealed]))
+    np.save(out / "sealed" / KEYS, known[sealed])
 
 
 def _check(canonical: Canonical, items: pl.DataFrame, problem: Any, objective: Objective) -> None:
@@ -237,7 +256,13 @@ def _roomy(train: _Writer) -> list[str]:
 
 def _report_cramped(train: _Writer, ledger: Ledger) -> None:
     cramped = min(train.cramped.values(), key=len)
-    if count := len(cramped):
+    if (count := len(cramped)) == train.items:
+        raise InputError(
+            "a transcript must have no more symbols than its item has steps",
+            f"{count:,} training items, all of them with fewer steps: {shortened(cramped)}",
+            "check data.target and problem.unit, or give the input more steps",
+        )
+    if count:
         said = "{count} of {what} training items with fewer steps than symbols"
         ledger.add(
             "short_input", "warning", "target", count=count, items=count, examples=cramped[:EXAMPLES], said=said,

@@ -22,7 +22,9 @@ _TYPES: dict[str, Any] = {
 
 def signature(facts: SequenceFacts) -> tuple[pd.DataFrame, ModelSignature]:
     """Return the example and the signature of a model of ``facts``."""
-    items = [ColSpec(DataType.string, name, required=False) for name in facts.columns.item_id]
+    # Without them the steps of a long table are nobody's; where a row is an item they only name it.
+    needed = facts.columns.layout == "steps"
+    items = [ColSpec(DataType.string, name, required=needed) for name in facts.columns.item_id]
     inputs, named = input_kind(facts.input.kind).signature(facts.input, facts.columns)
     example = named.reset_index(drop=True)
     for name in reversed(facts.columns.item_id):

@@ -5,9 +5,10 @@
     |---------------- train ----------------|-- validation --|---- test, sealed ----|
      fit of facts; search trains here        trials compared   evaluate, once
 
-The test part is drawn first, then the validation part from what remains. A group lies in one part only: groups are
-dealt out from the largest to the smallest, each to the side that lacks most of what it holds (as scikit-learn's
-StratifiedGroupKFold does).
+The test part is drawn first, then the validation part from what remains. Items stand in the order of a hash of
+``split.seed`` and of who they are, and the first are drawn: so what was sealed stays sealed, all but a few items at
+the border, when a table grows or is sorted anew. A group lies in one part only: in the order of a hash of their names,
+those groups are drawn that bring the part nearer to its share of the items and of each class, and a few are exchanged.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import polars as pl
 
 from tasks.data.contract import EXAMPLES, Ledger
 from tasks.errors import InputError, shortened
+from tasks.kinds import sequence_keys
 from tasks.kinds.kind import SplitOptions
+from tasks.kinds.sequence_keys import Keys
 
 PARTS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -31,6 +34,13 @@ SYNONYMS = {
 }  # fmt: skip
 
 
+CLASS_WEIGHT = 2.0
+"""How much an item of a class that a part lacks counts beside an item that it lacks, when groups are drawn."""
+SWAPS, MOST_SWAPPED, NEAR = 2, 2000, 0.05
+"""Exchanges of groups after the draw, for balance at the cost of order: none among many groups, which balance anyway,
+and none where what is lacking is so small a share of what is wanted."""
+
+
 @dataclass(frozen=True)
 class Draw:
     """Draws a share of some items.
@@ -38,11 +48,12 @@ class Draw:
     Args:
         strata: int64 [N], the class of each item; of no meaning to one another.
         groups: int64 [N], the group of each item; none: each item is a group of its own.
+        ranks: uint64 [N], of the items, or of their groups: the lowest are drawn first.
     """
 
     strata: np.ndarray
     groups: np.ndarray | None
-    rng: np.random.Generator
+    ranks: Keys
 
     def __call__(self, items: np.ndarray, share: float, groups_left: int = 1) -> np.ndarray:
         """Return about ``share`` of ``items`` (numbers), sorted; at least one, and at least one is left."""
@@ -52,15 +63,14 @@ class Draw:
 
     def _stratified(self, items: np.ndarray, share: float) -> np.ndarray:
         """Take ``share`` of each class; what rounding leaves goes to the classes with the largest remainders."""
-        shuffled = self.rng.permutation(items)
-        classes, code = np.unique(self.strata[shuffled], return_inverse=True)
+        shuffled = items[np.argsort(self.ranks[items], kind="stable")]
+        _, first, code = np.unique(self.strata[shuffled], return_index=True, return_inverse=True)
         held = np.bincount(code)
         wanted = held * share
         taken = np.floor(wanted).astype(np.int64)
         total = min(max(round(len(items) * share), 1), len(items) - 1)
         spare = np.minimum(held - 1, np.ceil(wanted).astype(np.int64)) - taken
-        order = np.lexsort((self.rng.random(len(classes)), -(wanted - taken)))
-        for one in order:
+        for one in np.lexsort((first, -(wanted - taken))):
             if taken.sum() < total and spare[one] > 0:
                 taken[one] += 1
         by_class = shuffled[np.argsort(code, kind="stable")]
@@ -69,21 +79,27 @@ class Draw:
         return chosen if len(chosen) else shuffled[:1]
 
     def _grouped(self, items: np.ndarray, share: float, groups_left: int) -> np.ndarray:
+        """Take the groups that bring a part nearer to its share of all items and of each class: squared distance."""
         assert self.groups is not None
-        groups, code = np.unique(self.groups[items], return_inverse=True)
+        groups, first, code = np.unique(self.groups[items], return_index=True, return_inverse=True)
         classes, stratum = np.unique(self.strata[items], return_inverse=True)
-        held = np.zeros((len(groups), len(classes)))
-        np.add.at(held, (code, stratum), 1)
-        lacking = np.stack([held.sum(axis=0) * (1 - share), held.sum(axis=0) * share])
-        side = np.zeros(len(groups), np.int64)
-        for group in np.lexsort((self.rng.random(len(groups)), -held.sum(axis=1))):
-            side[group] = int(np.argmax(lacking @ held[group]))
-            lacking[side[group]] -= held[group]
-        return items[self._bounded(side, held.sum(axis=1), groups_left)[code] == 1]
+        held, ranks = np.zeros((len(groups), len(classes) + 1)), self.ranks[items][first]
+        np.add.at(held, (code, stratum), CLASS_WEIGHT)
+        sizes = held[:, -1] = np.bincount(code)
+        wanted, side = held.sum(axis=0) * share, np.zeros(len(groups), np.int64)
+        lacking = wanted.copy()
+        for group in np.argsort(ranks, kind="stable"):
+            if held[group] @ (held[group] - 2 * lacking) < 0:
+                side[group] = 1
+                lacking -= held[group]
+        for _ in range(SWAPS if len(groups) <= MOST_SWAPPED else 0):
+            if np.linalg.norm(lacking) > NEAR * np.linalg.norm(wanted):
+                _swap(held, lacking, side)
+        return items[self._bounded(side, np.lexsort((ranks, sizes)), groups_left)[code] == 1]
 
-    def _bounded(self, side: np.ndarray, sizes: np.ndarray, groups_left: int) -> np.ndarray:
-        """Move the smallest groups, so that one is drawn and ``groups_left`` are left."""
-        for group in np.argsort(sizes, kind="stable"):
+    def _bounded(self, side: np.ndarray, smallest: np.ndarray, groups_left: int) -> np.ndarray:
+        """Move the ``smallest`` groups, so that one is drawn and ``groups_left`` are left."""
+        for group in smallest:
             if not (side == 1).any():
                 side[group] = 1
             elif (side == 0).sum() < groups_left and (side == 1).sum() > 1 and side[group] == 1:
@@ -91,11 +107,31 @@ class Draw:
         return side
 
 
-def assign(items: pl.DataFrame, strata: list[str] | None, options: SplitOptions) -> np.ndarray:
+def _swap(held: np.ndarray, lacking: np.ndarray, side: np.ndarray) -> None:
+    """Exchange a group that is drawn for one that is not, if that lessens what is ``lacking``: the best pair, in place.
+
+    Args:
+        held: of each group what is counted [groups, K].
+        lacking: of the drawn part [K].
+        side: 1 for a group that is drawn [groups].
+    """
+    drawn, left = np.flatnonzero(side == 1), np.flatnonzero(side == 0)
+    if not len(drawn) or not len(left):
+        return
+    squared, along = np.square(held).sum(axis=1), 2 * held @ lacking
+    change = (squared + along)[drawn][:, None] + (squared - along)[left] - 2 * held[drawn] @ held[left].T
+    out, into = np.unravel_index(int(change.argmin()), change.shape)
+    if change[out, into] < 0:
+        side[drawn[out]], side[left[into]] = 0, 1
+        lacking += held[drawn[out]] - held[left[into]]
+
+
+def assign(items: pl.DataFrame, keys: Keys, strata: list[str] | None, options: SplitOptions) -> np.ndarray:
     """Give each item its part: int64 [N] of ``TRAIN``, ``VALIDATION`` and ``TEST``.
 
     Args:
         items: item_id and the columns that ``options`` names, one row an item.
+        keys: who each item is, as ``sequence_keys`` numbers them.
         strata: a class for each item, whose shares the parts have alike; none: there is no such thing.
 
     Raises:
@@ -104,7 +140,8 @@ def assign(items: pl.DataFrame, strata: list[str] | None, options: SplitOptions)
     given = _given(items, options.column) if options.column else None
     groups = _groups(items, options.group) if options.group else None
     codes = _codes(strata) if strata is not None and options.stratify else np.zeros(len(items), np.int64)
-    draw = Draw(codes, groups, np.random.default_rng(options.seed))
+    drawn = keys if options.group is None else sequence_keys.of_groups(items[options.group])
+    draw = Draw(codes, groups, sequence_keys.ranks(drawn, options.seed))
     parts = np.full(len(items), TRAIN) if given is None else given.copy()
     if given is None:
         _require(items, groups, np.arange(len(items)), 3, options)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from models.objectives.tag import TagTarget
+    from models.sequence_columns import Layout
     from tasks.data.contract import Ledger
     from tasks.kinds.objective import Arrays
     from tasks.reporting.section import Section
@@ -52,7 +53,7 @@ class TagObjective:
     validation_metrics = ["error", "step_error"]  # noqa: RUF012
     error = "error of an item"
 
-    def targets(self, problem: Tag, column: pl.Series) -> pl.Series:
+    def targets(self, problem: Tag, column: pl.Series, layout: Layout = "items") -> pl.Series:
         """Return List(String); a null in a list is a step without a label."""
         import polars as pl
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.errors import InputError, shortened
-from tasks.kinds.items import as_text, counted, require_targets, shown
+from tasks.kinds.items import as_text, counted, one_each, require_targets, shown
 from tasks.kinds.metric import Metric
 from tasks.scoring import transcription
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from models.objectives.transcribe import TranscribeTarget
+    from models.sequence_columns import Layout
     from tasks.data.contract import Ledger
     from tasks.kinds.objective import Arrays
     from tasks.reporting.section import Section
@@ -53,11 +54,14 @@ class TranscribeObjective:
     validation_metrics = ["error", "wer", "cer"]  # noqa: RUF012
     error = "error rate of an item"
 
-    def targets(self, problem: Transcribe, column: pl.Series) -> pl.Series:
-        """Return String: composed (NFC), one blank between words; a list's symbols are joined by blanks."""
+    def targets(self, problem: Transcribe, column: pl.Series, layout: Layout = "items") -> pl.Series:
+        """Return String: composed (NFC), one blank between words; a list's symbols are joined by blanks.
+
+        Steps that say different things have no text.
+        """
         import polars as pl
 
-        text = column
+        text = column = one_each(column) if layout == "steps" else column
         if isinstance(column.dtype, pl.List | pl.Array):
             text = as_text(column).list.join(" ", ignore_nulls=True)
         elif column.dtype != pl.String:
@@ -66,7 +70,8 @@ class TranscribeObjective:
         return text.str.to_lowercase() if problem.lowercase else text
 
     def check_target(self, problem: Transcribe, frame: pl.DataFrame, input_kind: str) -> None:
-        require_targets(frame, "a text", "mend or remove those items; silence has an empty text")
+        remedy = "mend or remove those items: all rows of one have the same text, and silence has an empty one"
+        require_targets(frame, "one text", remedy)
 
     def fit_target(self, problem: Transcribe, frame: pl.DataFrame, ledger: Ledger) -> TranscribeTarget:
         from models.objectives.transcribe import TranscribeTarget
@@ -87,7 +92,12 @@ class TranscribeObjective:
         if empty := sum(not text for text in texts):
             said = "{count} training items with an empty text"
             ledger.add("empty_transcript", "info", "target", count=empty, items=empty, said=said, action="kept")
-        return TranscribeTarget(symbols=sorted(counts), separator=separator, beam_width=problem.beam_width)
+        return TranscribeTarget(
+            symbols=sorted(counts),
+            separator=separator,
+            lowercase=problem.lowercase,
+            beam_width=problem.beam_width,
+        )
 
     def strata(self, problem: Transcribe, column: pl.Series) -> list[str] | None:
         return None

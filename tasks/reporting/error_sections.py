@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, TypeGuard
 
 import plotly.graph_objects as go
 
+from tasks.kinds.items import counted
 from tasks.reporting.charts import MODEL, OTHERS, TRUTH, plain, styled
 from tasks.reporting.section import Section, Table
 
@@ -104,30 +107,52 @@ def stacked(counts: dict[str, dict[str, int]], title: str, hint: str, most: int 
     return Section(title, hint, figure)
 
 
-def agreement(truth: list[float], predicted: list[float], shown: list[str]) -> Section:
-    """Draw predictions against truths; the diagonal is right."""
-    low, high = min(*truth, *predicted), max(*truth, *predicted)
+def agreement(truth: Sequence[float | None], predicted: Sequence[float | None], shown: list[str]) -> Section:
+    """Draw predictions against truths; the diagonal is right.
+
+    None stands for a number that is not finite; its item cannot be drawn and is counted in the hint.
+    """
+    pairs = zip(truth, predicted, shown, strict=True)
+    known = [(a, b, text) for a, b, text in pairs if _is_finite(a) and _is_finite(b)]
+    title, hint = "Predicted against true", "Each point is an item; the line is right." + _left_out(truth, known)
+    if not known:
+        return Section(title, hint, "No item has a finite prediction.", wide=False)
+    numbers = [number for a, b, _ in known for number in (a, b)]
+    low, high = min(numbers), max(numbers)
     figure = go.Figure()
     diagonal = {"color": TRUTH, "width": 1, "dash": "dash"}
     figure.add_trace(go.Scatter(x=[low, high], y=[low, high], mode="lines", line=diagonal, hoverinfo="skip"))
     figure.add_trace(
         go.Scatter(
-            x=truth, y=predicted, mode="markers", marker={"color": MODEL, "size": 6, "opacity": 0.55},
-            customdata=[plain(text) for text in shown],
+            x=[a for a, _, _ in known], y=[b for _, b, _ in known], customdata=[plain(text) for _, _, text in known],
+            mode="markers", marker={"color": MODEL, "size": 6, "opacity": 0.55},
             hovertemplate="%{customdata}<br>truth %{x:.4g}, predicted %{y:.4g}<extra></extra>",
         )
     )  # fmt: skip
     figure.update_xaxes(title="truth")
     figure.update_yaxes(title="predicted")
     figure.update_layout(showlegend=False)
-    return Section("Predicted against true", "Each point is an item; the line is right.", styled(figure, 400), False)
+    return Section(title, hint, styled(figure, 400), wide=False)
 
 
-def residuals(errors: list[float]) -> Section:
-    """Draw how the errors are spread around 0."""
-    figure = go.Figure(go.Histogram(x=errors, nbinsx=40, marker_color=MODEL, hovertemplate="%{x}: %{y}<extra></extra>"))
+def residuals(errors: Sequence[float | None]) -> Section:
+    """Draw how the errors are spread around 0; None stands for one that is not finite, and is counted in the hint."""
+    known = [error for error in errors if _is_finite(error)]
+    hint = "How far predictions lie above and below the truth." + _left_out(errors, known)
+    if not known:
+        return Section("Errors", hint, "No item has a finite prediction.", wide=False)
+    figure = go.Figure(go.Histogram(x=known, nbinsx=40, marker_color=MODEL, hovertemplate="%{x}: %{y}<extra></extra>"))
     figure.add_vline(x=0, line={"color": TRUTH, "width": 1, "dash": "dash"})
     figure.update_xaxes(title="predicted - true")
     figure.update_yaxes(title="items")
-    hint = "How far predictions lie above and below the truth."
     return Section("Errors", hint, styled(figure, 400), wide=False)
+
+
+def _is_finite(number: float | None) -> TypeGuard[float]:
+    return number is not None and math.isfinite(number)
+
+
+def _left_out(asked: Sequence[Any], drawn: Sequence[Any]) -> str:
+    """Return the sentence that says how many items are not drawn, after a blank; empty where all are."""
+    missing = len(asked) - len(drawn)
+    return f" {counted(missing, 'item')} without a finite prediction left out." if missing else ""

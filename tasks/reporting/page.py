@@ -12,12 +12,15 @@ from markupsafe import Markup
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
+from tasks.kinds.items import counted, cut
 from tasks.kinds.metric import PERCENT, Metric, parse
 from tasks.reporting import charts
 from tasks.reporting.section import Section, Table
 from tasks.reporting.study_summary import StudySummary
 
 TEMPLATE = "report.html.j2"
+MOST_LINES = 12
+"""Lines of a cell in fixed width; an even number, so that no truth of an alignment stands without its prediction."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,13 @@ def render(findings: Findings) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"value": formatted, "duration": _duration, "embedded": _embedded}
+    environment.filters |= {
+        "value": formatted,
+        "duration": _duration,
+        "embedded": _embedded,
+        "brief": brief,
+        "cut": cut,
+    }
     environment.tests |= {"table": lambda body: isinstance(body, Table), "number": _is_number}
     evaluation = findings.evaluation
     metrics = parse(evaluation["metrics"])
@@ -85,6 +94,19 @@ def formatted(value: Any, format_: str = ".3f") -> str:
     else:
         text = f"{value:,{format_}}" if abs(value) < 1000 else f"{value:,.0f}"
     return text.replace("-", "−")
+
+
+def brief(cell: Any, fixed: bool = False) -> Any:
+    """Return a table's cell with its text cut; one in fixed width line by line, at most ``MOST_LINES`` of them."""
+    if not isinstance(cell, str):
+        return cell
+    if not fixed:
+        return cut(cell)
+    lines = cell.split("\n")
+    shown = [cut(line) for line in lines[:MOST_LINES]]
+    if more := len(lines) - len(shown):
+        shown.append(f"… and {counted(more, 'line')} more")
+    return "\n".join(shown)
 
 
 def _is_number(value: Any) -> bool:

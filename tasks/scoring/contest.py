@@ -22,7 +22,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Entry:
-    """One contestant: its scores by metric, its error in each window or item, and the seconds that it took."""
+    """One contestant: its scores by metric, its error in each window or item, and the seconds that it took.
+
+    ``measured`` is how many items or windows the scores are of, where they are not of all; the others' errors are NaN.
+    """
 
     name: str
     kind: Literal["lstm", "baseline", "champion"]
@@ -30,6 +33,7 @@ class Entry:
     errors_N: Floats
     seconds: float
     notes: list[str] = field(default_factory=list)
+    measured: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,22 @@ class Contest:
         return self.headline.shown(entry.scores[self.headline.name])
 
 
-def summary(contest: Contest, champion_note: str | None = None) -> dict[str, Any]:
-    """Return what ``evaluation.json`` says of every kind; ``champion_note``: why a champion could not be compared."""
-    model, champions = contest.entries[0], contest.of_kind("champion")
-    mine = contest.cost(model)
+def summary(contest: Contest, champion_note: str | None = None, rematch: Contest | None = None) -> dict[str, Any]:
+    """Return what ``evaluation.json`` says of every kind.
+
+    Args:
+        contest: of all contestants.
+        champion_note: why a champion could not be compared.
+        rematch: of the model and the champion alone, on what is new to the champion, by which the two are compared;
+            none: all of ``contest`` is.
+    """
+    fair = rematch or contest
+    mine, champions = contest.cost(contest.entries[0]), fair.of_kind("champion")
     best = min(contest.of_kind("baseline"), key=contest.cost, default=None)
-    rivals = ({"best_baseline": best} if best else {}) | ({"champion": champions[0]} if champions else {})
-    tests = {name: _paired(contest, model, rival) for name, rival in rivals.items()}
+    rivals = ({"best_baseline": (contest, best)} if best else {}) | (
+        {"champion": (fair, champions[0])} if champions else {}
+    )
+    tests = {name: _paired(held, rival) for name, (held, rival) in rivals.items()}
     return {
         "metrics": [metric._asdict() for metric in contest.metrics],
         "noun": contest.noun,
@@ -75,7 +88,8 @@ def summary(contest: Contest, champion_note: str | None = None) -> dict[str, Any
         "leaderboard": _leaderboard(contest),
         "best_baseline": best.name if best else None,
         "beats_baselines": best is None or (math.isfinite(mine) and mine <= contest.cost(best)),
-        "beats_champion": champion_note is None and all(mine < contest.cost(champion) for champion in champions),
+        "beats_champion": champion_note is None
+        and all(fair.cost(fair.entries[0]) < fair.cost(one) for one in champions),
         "tests": {name: {**asdict(test), "outcome": test.outcome} for name, test in tests.items()},
         "verdict": _verdict(contest, rivals, tests, champion_note),
         "notes": [note for entry in contest.entries for note in entry.notes],
@@ -105,23 +119,31 @@ def _jsonable(value: Any) -> Any:
 def _leaderboard(contest: Contest) -> list[dict[str, Any]]:
     return [
         {"name": entry.name, "kind": entry.kind, **entry.scores, "seconds": round(entry.seconds, 2)}
+        | ({} if entry.measured is None else {f"{contest.noun}s": entry.measured})
         for entry in sorted(contest.entries, key=contest.cost)
     ]
 
 
-def _paired(contest: Contest, model: Entry, other: Entry) -> Comparison:
+def _paired(contest: Contest, other: Entry) -> Comparison:
+    model = contest.entries[0]
     found = compare(model.name, other.name, model.errors_N, other.errors_N, contest.weights_N, noun=contest.noun)
     mine, theirs = contest.cost(model), contest.cost(other)
     return replace(found, confirmed=mine < theirs if found.difference < 0 else mine > theirs)
 
 
 def _verdict(
-    contest: Contest, rivals: dict[str, Entry], tests: dict[str, Comparison], champion_note: str | None
+    contest: Contest,
+    rivals: dict[str, tuple[Contest, Entry]],
+    tests: dict[str, Comparison],
+    champion_note: str | None,
 ) -> list[str]:
     model = contest.entries[0]
     mine = contest.cost(model)
     better = sorted((entry for entry in contest.of_kind("baseline") if contest.cost(entry) < mine), key=contest.cost)
-    sentences = [test.sentence(contest.shown(model), contest.shown(rivals[name])) for name, test in tests.items()]
+    sentences = [
+        test.sentence(held.shown(held.entries[0]), held.shown(rival))
+        for test, (held, rival) in zip(tests.values(), rivals.values(), strict=True)
+    ]
     if better:
         listed = ", ".join(f"{entry.name} {contest.shown(entry)}" for entry in better)
         sentences.insert(0, f"A baseline wins: {listed} against {model.name} {contest.shown(model)}")

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from pydantic import TypeAdapter
 
+from carousel.predictions import deliver
 from tasks import store
 from tasks.evaluate import EvaluateConfig, evaluate_model
 from tasks.experiment import check_sections, new_data
@@ -79,7 +80,7 @@ def test_a_source_becomes_a_registered_model_that_predicts_new_items(made: Any, 
     data = TypeAdapter(Data).validate_python(experiment["data"])
     problem = TypeAdapter(Problem).validate_python(experiment["problem"])
     search = SearchConfig(time_budget="30s", max_trials=2, max_steps=10)
-    check_sections(data, problem, search, EvaluateConfig())
+    check_sections(data, problem, SplitConfig(), search, EvaluateConfig())
     table = ingest_table.fn(data)
     dataset = prepare_dataset.fn(table, problem, SplitConfig())
     study = search_models.fn(dataset, search)
@@ -95,3 +96,6 @@ def test_a_source_becomes_a_registered_model_that_predicts_new_items(made: Any, 
     written = pl.read_parquet(store.path(predictions) / "*.parquet")
     assert len(written) == predictions.items == table.items
     assert set(served.columns) <= {*written.columns, *data.item_id}
+    handed_over = pl.read_csv(deliver(predictions, tmp_path / "predictions.csv"))
+    assert handed_over.columns == written.columns
+    assert len(handed_over) == len(written)

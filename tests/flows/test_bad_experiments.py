@@ -75,6 +75,11 @@ SETTINGS = {
     "unknown precision": ("fit.precision=8-bit", "fit.precision: must be '32-true'", "choose"),
     "unknown baseline": ("evaluate.baselines=[arima]", "evaluate.baselines: must be ones that problem", "last_value"),
     "no test windows": ("split.test_windows=0", "split.test_windows: must be greater", "sealed part"),
+    "a split of another kind of data": (
+        "split.group=x",
+        "problem forecast splits series",
+        "leave it out; known here: stride, test_windows, validation_windows",
+    ),
     "unknown promotion": ("register.promote=always", "register.promote: must be 'auto' or 'never'", "choose"),
     "a number for a source": ("data.source=5", "data.source: must be a valid string, or must be", "A CSV or parquet"),
     "a query without its database": (
@@ -162,6 +167,33 @@ def test_all_that_is_wrong_is_named_at_once(capsys: pytest.CaptureFixture[str]) 
         "error: problem.horizon: must be given",
         "error: search.seeed: no such parameter",
     ]
+
+
+@pytest.mark.parametrize(
+    ("split", "rule", "received", "remedy"),
+    [
+        ({"test_windows": 3}, "problem classify splits sequences", "split.test_windows", "known here: column, group"),
+        (
+            {"column": "part", "test_share": 0.3},
+            "split.column gives the test part, so split.test_share must be left out",
+            "column 'part' and test_share 0.3",
+            "leave one of the two out",
+        ),
+    ],
+)
+def test_a_split_of_sequences_that_contradicts_itself_or_its_data_is_refused_before_anything_is_read(
+    split: dict[str, Any],
+    rule: str,
+    received: str,
+    remedy: str,
+    command: str,
+    capsys: pytest.CaptureFixture[str],
+    home: Path,
+) -> None:
+    data = {"source": "nowhere.csv", "input": {"kind": "text", "column": "said"}, "target": "intent"}
+    Path("experiment.yaml").write_text(yaml.safe_dump({"data": data, "problem": {"kind": "classify"}, "split": split}))
+    assert main([command, "experiment.yaml"]) == 2
+    _assert_refused(capsys.readouterr(), home, rule, received, remedy)
 
 
 def _assert_refused(said: pytest.CaptureResult[str], home: Path, rule: str, received: str, remedy: str) -> None:

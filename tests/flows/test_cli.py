@@ -62,6 +62,30 @@ def test_check_refuses_a_horizon_longer_than_the_data(experiment: Path, capsys: 
     assert "the longest series has 80 steps" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ("{nosuch: [1]}", "search.space.nosuch: no such parameter of this search"),
+        ("{hiden_size: [32]}", "did you mean hidden_size?"),
+        ("{head: [linear]}", "search.space.head: values must be among"),
+        ("{hidden_size: [-5]}", "search.space.hidden_size: values must be ones that a model can have"),
+        ("{steps: [0]}", "search.space.steps: values must be ones that a model can have"),
+    ],
+)
+def test_check_refuses_a_search_space_that_is_not_the_searchs(
+    experiment: Path, home: Path, space: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(experiment), "--set", f"search.space={space}"]) == 2
+    assert said in capsys.readouterr().err
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
+def test_check_passes_a_narrowed_search_space(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    narrow = "{head: [direct], hidden_size: [16, 24], num_layers: [1]}"
+    assert main(["check", str(experiment), "--set", f"search.space={narrow}"]) == 0
+    assert "tiny: forecast, horizon 4" in capsys.readouterr().out
+
+
 def test_check_names_the_stages_whose_output_is_stored(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("request.json").write_text(json.dumps({"data": tiny_experiment("tiny.csv")["data"]}))
     assert main(["stage", "ingest", "request.json"]) == 0

@@ -88,3 +88,11 @@ def test_a_missing_value_is_the_mean_however_much_training_disturbs() -> None:
     x_BTC, _ = module(torch.full((4, 3, 2), NAN), torch.full((4,), 3))
     assert not x_BTC[..., :2].any()
     assert (x_BTC[..., 2] == 1).all()
+
+
+def test_an_infinite_value_is_a_missing_one() -> None:
+    facts = fit_numeric(["a", "b"], [np.array([[1.0, 2.0], [3.0, 4.0]])])
+    assert np.isnan(facts.encode("channels", np.array([[np.inf, 2.0], [-np.inf, np.nan]]))).tolist() == [
+        [True, False],
+        [True, True],
+    ]

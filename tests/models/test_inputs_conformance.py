@@ -72,9 +72,12 @@ def test_a_drawn_config_survives_json(kind: str, seed: int) -> None:
 
 
 @each_kind
-def test_every_point_of_the_portfolio_is_one_that_the_space_draws(kind: str, recwarn: pytest.WarningsRecorder) -> None:
+@pytest.mark.parametrize("aligning", [False, True])
+def test_every_point_of_the_portfolio_is_one_that_the_space_draws(
+    kind: str, aligning: bool, recwarn: pytest.WarningsRecorder
+) -> None:
     facts = raw_facts(kind)
-    points = INPUTS[kind].portfolio(facts)
+    points = INPUTS[kind].portfolio(facts, aligning)
     for point in points:
         trial = optuna.trial.FixedTrial(point)
         INPUTS[kind].suggest(trial, facts, facts.views)

@@ -72,11 +72,24 @@ def test_audio_comes_as_samples_with_their_rate_or_as_a_path(tmp_path: Path) -> 
         ("tokens", {"x": [["a"], []]}, ["x"], r"column 'x' must hold a list of tokens \(row 1 has \[\]\)"),
         ("tokens", {"x": [["a"], None]}, ["x"], r"column 'x' must hold a list of tokens \(row 1 has None\)"),
         ("tokens", {"x": ["a b"]}, ["x"], r"column 'x' must hold a list of tokens \(row 0 has 'a b'\)"),
+        ("audio", {"samples": [[0.1, float("nan")]]}, ["path"], r"\(row 0 has NaN or infinite ones\)"),
+        ("audio", {"samples": [[[0.1, 0.2]]]}, ["path"], r"of one channel \(row 0 has several channels\)"),
         ("audio", {"path": [None]}, ["path"], r"each row must have a path or samples \(row 0 has neither\)"),
         ("text", {"y": ["a"]}, ["x"], r"the table must have the column 'x' \(it has \['y'\]\): add or rename it"),
         ("numeric", {"a": [1.0]}, ["a", "b"], r"the table must have the column 'b' \(it has \['a'\]\)"),
+        ("numeric", {"a": [[1.0], [1.0, 2.0]], "b": [[1.0], [1.0]]}, ["a", "b"], r"row 1 has 2 steps, 1 steps\): mend"),
+        ("numeric", {"a": [[1.0], None], "b": [[1.0], [1.0]]}, ["a", "b"], r"row 1 has no list, 1 steps\): mend"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_row(kind: str, table: Any, names: list[str], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         read(kind, table, names)
+
+
+def test_a_long_table_without_its_item_columns_or_with_an_unknown_step_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"the table must have the column 'who' \(it has \['t', 'a'\]\): add or rename"
+    ):
+        read("numeric", {"t": [1, 2], "a": [1.0, 2.0]}, ["a"], item_id=["who"], step="t")
+    with pytest.raises(ValueError, match=r"column 't' must hold what orders the rows of an item \(row 1 has None\)"):
+        read("numeric", {"t": ["2024-01", None], "a": [1.0, 2.0]}, ["a"], step="t")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,28 @@ def test_a_better_mean_error_with_a_worse_headline_is_undecided() -> None:
     facts = held(worse_headline, entry("linear", "baseline", 15))
     assert facts["tests"]["best_baseline"]["outcome"] == "undecided"
     assert facts["beats_baselines"] is False
+
+
+def test_a_champion_is_met_on_what_is_new_to_it_and_baselines_on_everything() -> None:
+    model, champion, linear = (
+        entry("lstm", "lstm", 30), replace(entry("champion v1", "champion", 10), measured=60, notes=["why"]),
+        entry("linear", "baseline", 40),
+    )  # fmt: skip
+    fresh = [replace(one, errors_N=one.errors_N[:60], scores={**one.scores, "accuracy": accuracy})
+             for one, accuracy in ((model, 0.9), (champion, 0.8))]  # fmt: skip
+    fresh[1].errors_N[:6] = 1
+    metrics = [ACCURACY, LOSS, COVERAGE]
+    everything = Contest(metrics, [model, champion, linear], np.ones(100), "item", "error rate")
+    assert contest.summary(everything)["beats_champion"] is False
+    rematch = Contest(metrics, fresh, np.ones(60), "item", "error rate")
+    facts = contest.summary(everything, rematch=rematch)
+    assert (facts["beats_champion"], facts["beats_baselines"]) == (True, True)
+    assert [facts["tests"][name]["count"] for name in ("best_baseline", "champion")] == [100, 60]
+    assert facts["verdict"][1].startswith("lstm 90.0 % beats champion v1 80.0 % on 60 items")
+    assert {row["name"]: row.get("items") for row in facts["leaderboard"]} == {
+        "lstm": None, "linear": None, "champion v1": 60,
+    }  # fmt: skip
+    assert facts["notes"] == ["why"]
 
 
 def test_a_model_without_a_score_beats_nobody() -> None:

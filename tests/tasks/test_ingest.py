@@ -56,6 +56,13 @@ def test_step_is_inferred_and_a_missing_one_becomes_a_row(frequency: str, tmp_pa
         assert ingested.rows["y"].to_list() == [*range(len(stamps) - 2), None, len(stamps) - 1]
 
 
+@pytest.mark.parametrize("name", ["item_id", "len", "item:id"])
+def test_an_item_column_may_have_any_name(name: str, csv, ingest) -> None:
+    lines = [f"{item},{day},{day}" for item in "ba" for day in range(4)]
+    table = ingest(csv(f"{name},t,y", *lines), item_id=name)
+    assert table.rows["item_id"].to_list() == ["a"] * 4 + ["b"] * 4
+
+
 def test_month_ends_are_monthly(tmp_path, ingest) -> None:
     stamps = month_ends(26)
     pl.DataFrame({"t": stamps, "y": range(26)}).filter(pl.col("y") != 13).write_csv(tmp_path / "f.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from models.ragged import Ragged
 from tasks.data.contract import Ledger
 from tasks.errors import InputError
 from tasks.kinds.regress import OBJECTIVE, Regress
+from tasks.scoring import contest
 
 PROBLEM = Regress()
 
@@ -30,6 +32,13 @@ def test_a_target_becomes_one_finite_number_an_item(values: list[Any], numbers: 
     column = OBJECTIVE.targets(PROBLEM, pl.Series("target", values))
     assert column.to_list() == numbers
     assert OBJECTIVE.targets(PROBLEM, column).to_list() == numbers
+
+
+@pytest.mark.parametrize("value", [date(2024, 1, 1), datetime(2024, 1, 1, 5), time(5), timedelta(days=1)])
+def test_dates_and_times_are_no_numbers(value: Any) -> None:
+    for values in ([value, None], [[value], [value, value]]):
+        with pytest.raises(InputError, match=r"must hold numbers .*write it as a number in the source"):
+            OBJECTIVE.targets(PROBLEM, pl.Series("target", values))
 
 
 def test_items_without_a_number_are_refused_by_their_id() -> None:
@@ -66,6 +75,14 @@ def test_scores_errors_and_report_of_numbers() -> None:
     assert [section.title for section in OBJECTIVE.sections(details)] == [
         "Predicted against true", "Errors", "Worst items",
     ]  # fmt: skip
+
+
+def test_a_prediction_that_is_no_number_is_left_out_of_the_charts_and_counted(tmp_path: Path) -> None:
+    target = OBJECTIVE.fit_target(PROBLEM, pl.DataFrame({"target": [0.0, 2.0]}), Ledger())
+    frame = pl.DataFrame({"item_id": ["a", "b", "c"], "source": [None, None, None]})
+    contest.write_json(OBJECTIVE.details(target, [1.0, 2.0, 4.0], [1.0, np.nan, 1.0], frame), tmp_path / "details.json")
+    sections = OBJECTIVE.sections(json.loads((tmp_path / "details.json").read_text()))
+    assert "1 item without a finite prediction" in str(sections)
 
 
 def test_the_linear_baseline_beats_the_mean() -> None:

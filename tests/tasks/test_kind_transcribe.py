@@ -40,11 +40,22 @@ def test_a_target_becomes_a_text_with_single_blanks(problem: Transcribe, values:
     assert OBJECTIVE.targets(problem, column).to_list() == texts
 
 
+def test_a_table_of_steps_has_its_items_text_in_every_row() -> None:
+    rows = [["a  b"] * 12, ["", None, ""], ["a", "b"], [None]]
+    column = OBJECTIVE.targets(PROBLEM, pl.Series("target", rows), "steps")
+    assert column.to_list() == ["a b", "", None, None]
+    assert OBJECTIVE.targets(PROBLEM, column, "steps").to_list() == column.to_list()
+    lists = pl.Series("target", [[["K", "T"]] * 3, [["K"], ["T"]]])
+    assert OBJECTIVE.targets(WORDS, lists, "steps").to_list() == ["K T", None]
+    assert OBJECTIVE.targets(WORDS, pl.Series("target", [["K", "K"]]), "items").to_list() == ["K K"]
+
+
 def test_symbols_are_characters_or_words_of_the_training_items() -> None:
     assert fitted(PROBLEM, ["ab a"]).symbols == [" ", "a", "b"]
     target = fitted(WORDS, ["yes no", "yes"])
     assert (target.symbols, target.separator, target.beam_width) == (["no", "yes"], " ", 16)
     assert fitted(Transcribe(beam_width=0), ["ab"]).beam_width == 0
+    assert [fitted(problem, ["ab"]).lowercase for problem in (PROBLEM, Transcribe(lowercase=True))] == [False, True]
 
 
 def test_texts_that_are_all_empty_are_refused_and_some_are_reported() -> None:

@@ -22,7 +22,7 @@ from tasks.kinds.forecast_evaluation import headed
 from tasks.kinds.metric import Metric
 from tasks.references import Dataset, Evaluation, Model, StudyResult, Table
 from tasks.report import write_report
-from tasks.reporting import forecast_sections
+from tasks.reporting import error_sections, forecast_sections
 from tasks.reporting.page import Findings, render
 from tasks.reporting.section import Section
 from tasks.reporting.section import Table as Rows
@@ -203,6 +203,40 @@ def test_a_kind_without_baselines_has_its_metrics_and_sections_on_the_page() -> 
     assert '<th class="n">errors' in text
     assert "Best baseline" not in shown
     assert "img" not in Page(text).tags
+
+
+def test_pairs_without_a_finite_number_are_left_out_of_the_charts_of_numbers_and_counted() -> None:
+    truth, predicted = [1.0, 2.0, 3.0, 4.0], [1.5, None, float("nan"), 2.0]
+    drawn = error_sections.agreement(truth, predicted, list("abcd"))
+    points = drawn.body.data[1]
+    assert (list(points.x), list(points.y), list(points.customdata)) == ([1.0, 4.0], [1.5, 2.0], ["a", "d"])
+    assert list(drawn.body.data[0].x) == [1.0, 4.0]
+    assert drawn.hint.endswith("2 items without a finite prediction left out.")
+    spread = error_sections.residuals([0.5, None, float("nan"), -2.0])
+    assert list(spread.body.data[0].x) == [0.5, -2.0]
+    assert spread.hint.endswith("2 items without a finite prediction left out.")
+    whole = error_sections.agreement(truth, truth, list("abcd"))
+    assert whole.hint == "Each point is an item; the line is right."
+    bare = [error_sections.agreement([1.0], [None], ["a"]), error_sections.residuals([None])]
+    shown = " ".join(Page(render(findings(evaluation=scored(), sections=bare))).shown.split())
+    assert shown.count("No item has a finite prediction.") == 2
+    assert shown.count("1 item without a finite prediction left out.") == 2
+
+
+def test_long_labels_and_alignments_are_cut_on_the_page() -> None:
+    row = {"label": "l" * 5000, "items": 3, "precision": 0.5, "recall": 0.5, "f1": 0.5}
+    worst = [{"item": "an item", "alignment": "\n".join(f"line {n} " + "x" * 300 for n in range(40)), "error": 0.5}]
+    columns = {"item": "Item", "alignment": "Alignment", "error": "Error"}
+    sections = [error_sections.labels([row]), error_sections.examples(worst, columns, "Worst.", code=("Alignment",))]
+    notice = {**findings().notices[0], "message": "m" * 5000, "examples": ["e" * 5000]}
+    told = scored(notes=["n" * 5000])
+    shown = Page(render(findings(evaluation=told, sections=sections, notices=[notice]))).shown
+    assert f"{'l' * 239}…" in shown
+    assert "line 11 " in shown
+    assert "line 12 " not in shown
+    assert "… and 28 lines more" in shown
+    assert max(map(len, shown.split())) == 601, "a note and its full stop"
+    assert "x" * 240 not in shown
 
 
 def searched(uri: str, complete: int) -> optuna.Study:

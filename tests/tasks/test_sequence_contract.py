@@ -75,6 +75,49 @@ LIST_ROWS: dict[str, tuple[dict[str, list[Any]], dict[str, Any], list[str]]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("column", "section", "said"),
+    [
+        (pl.Series([b"\xff", b"\x00"]), {"target": "c"}, "Binary for data.target"),
+        (pl.Series([[b"\xff"], [b"\x00"]]), {"target": "c"}, "List(Binary) for data.target"),
+        (pl.Series([{"a": 1}, {"a": 2}]), {"target": "c"}, "Struct({'a': Int64}) for data.target"),
+        (pl.Series([[1], [0]]), {"target": ["c", "d"]}, "List(Int64) for data.target"),
+        (pl.Series([b"\xff", b"\x00"]), {"item_id": "c"}, "Binary for data.item_id"),
+        (pl.Series([["a"], ["b"]]), {"item_id": "c"}, "List(String) for data.item_id"),
+    ],
+)
+def test_columns_of_a_type_that_cannot_be_a_target_or_an_id_are_refused(
+    column: pl.Series, section: dict[str, Any], said: str, home: Path, tmp_path: Path
+) -> None:
+    pl.DataFrame({"text": ["one", "two"], "c": column, "d": [0, 1]}).write_parquet(tmp_path / "data.parquet")
+    with pytest.raises(InputError) as refused:
+        ingested(tmp_path / "data.parquet", input=TEXT, **section)
+    assert "column 'c' must be of a type that its role can use" in str(refused.value)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "said"),
+    [
+        (
+            "a.wav",
+            "nosuch://bucket",
+            "the audio files must be reachable (got ValueError from the file system of nosuch://",
+        ),
+        ("nosuch://bucket/a.wav", None, "the audio files must be reachable (got ValueError"),
+        ("a.wav", "oci://bucket", "the audio files must be reachable (got ImportError from the file system of oci://"),
+    ],
+)
+def test_audio_that_no_file_system_reaches_is_refused_with_the_remedy(
+    path: str, root: str | None, said: str, home: Path, tmp_path: Path
+) -> None:
+    index = write(tmp_path / "index.csv", "path", path)
+    with pytest.raises(InputError) as refused:
+        ingested(index, input={**AUDIO, "root": root})
+    assert said in str(refused.value)
+    assert "fsspec's package for it is installed" in str(refused.value)
+
+
 @pytest.mark.parametrize("name", LIST_ROWS)
 def test_bad_lists_and_types_are_refused_with_their_place(name: str, home: Path, tmp_path: Path) -> None:
     columns, section, said = LIST_ROWS[name]

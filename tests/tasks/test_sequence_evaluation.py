@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,20 @@ import optuna
 import polars as pl
 import pytest
 import torch
+from sequence_cases import make_arrays, make_facts
 
 from models import bundle
-from models.sequence_model import SequenceModel, SequenceSpace
+from models.sequence_bundle import SequenceBundle
+from models.sequence_model import SequenceFacts, SequenceModel, SequenceSpace
+from models.sequence_training import SequenceTrainingConfig
 from tasks import store
 from tasks.evaluate import EvaluateConfig, check_baselines, evaluate_model
 from tasks.ingest import SequenceData, ingest_table
+from tasks.kinds import sequence_keys, sequence_rival
 from tasks.kinds.classify import Classify
 from tasks.kinds.registry import kind
 from tasks.kinds.sequence_dataset import SequenceDataset
+from tasks.kinds.sequence_learner import Recipe
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import Dataset, Evaluation, Model
 
@@ -36,21 +42,23 @@ def sentences(labels: dict[str, list[str]], items: int = 120, seed: int = 0) -> 
     return pl.DataFrame(rows)
 
 
-def prepared(home: Path, frame: pl.DataFrame, name: str = "texts") -> Dataset:
+def prepared(home: Path, frame: pl.DataFrame, name: str = "texts", seed: int = 0, **section: Any) -> Dataset:
     source = home.parent / f"{name}.parquet"
     frame.write_parquet(source)
-    data = SequenceData(source=str(source), input={"kind": "text", "column": "text"}, target="label")
-    return prepare_dataset.fn(ingest_table.fn(data), Classify(), SplitConfig())
+    data = SequenceData(source=str(source), input={"kind": "text", "column": "text"}, target="label", **section)
+    return prepare_dataset.fn(ingest_table.fn(data), Classify(), SplitConfig(seed=seed))
 
 
 def untrained(dataset: Dataset, seed: int = 0) -> Model:
     facts = SequenceDataset(store.path(dataset)).facts
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     torch.manual_seed(seed)
-    config = SequenceSpace(facts).suggest(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)).ask())
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)).ask()
+    config = SequenceSpace(facts).suggest(trial)
+    recipe = Recipe(model=config, training=SequenceTrainingConfig.suggest(trial, 10, facts))
 
     def write(out: Path) -> dict[str, Any]:
-        bundle.write_description(out, facts.kind, facts, [config])
+        kind("classify").describe(store.path(dataset), [recipe.model_dump(mode="json")], out)
         bundle.save_weights(SequenceModel(config, facts), out / "member-0.safetensors")
         return {}
 
@@ -116,9 +124,103 @@ def test_a_champion_of_other_vocabularies_reads_the_texts_anew(home: Path, tmp_p
     assert facts["tests"]["champion"]["count"] == 24
 
 
-def test_a_champion_that_lacks_a_label_is_named_as_not_comparable(home: Path, tmp_path: Path) -> None:
+def test_a_champion_that_lacks_a_label_is_compared_and_errs_on_it(home: Path, tmp_path: Path) -> None:
     richer = prepared(home, sentences({**WORDS, "news": ["vote", "court", "price", "war"]}, 150))
     poorer = prepared(home, sentences(WORDS), "poorer")
-    facts = contest_with(richer, bundle.load(store.path(untrained(poorer, 1))), tmp_path / "out")
+    facts = contest_with(richer, champion := bundle.load(store.path(untrained(poorer, 1))), tmp_path / "out")
+    assert champion.facts.target.labels == ["food", "sport"]
+    assert facts["tests"]["champion"]["count"] == 30
+    items = pl.read_parquet(tmp_path / "out" / "items.parquet").filter(truth="news")
+    assert items["error champion v1"].to_list() == [1.0] * 10
+    assert "champion v1 does not know the labels 'news': they count as its errors" in facts["notes"]
+
+
+def test_a_champion_is_measured_on_the_sealed_items_that_it_was_not_trained_on(home: Path, tmp_path: Path) -> None:
+    table = sentences(WORDS, 300)
+    dataset, earlier = prepared(home, table), prepared(home, table.head(150), "earlier", seed=1)
+    facts = contest_with(dataset, bundle.load(store.path(untrained(earlier, 1))), tmp_path / "out")
+    known = SequenceDataset(store.path(earlier)).frame("train", ["input"])["input"].to_list()
+    items = pl.read_parquet(tmp_path / "out" / "items.parquet")
+    fresh = items.filter(pl.col("error champion v1").is_not_null())
+    assert len(items) == 60
+    assert items.filter(pl.col("error champion v1").is_null())["input"].is_in(known).all()
+    assert not fresh["input"].is_in(known).any()
+    assert 12 <= len(fresh) == facts["tests"]["champion"]["count"] < 60
+    (row,) = (row for row in facts["leaderboard"] if row["kind"] == "champion")
+    assert row["items"] == len(fresh)
+    assert row["accuracy"] == pytest.approx(1 - fresh["error champion v1"].mean())  # type: ignore[operator]
+    assert facts["beats_champion"] is (fresh["error lstm"].sum() < fresh["error champion v1"].sum())
+    assert facts["tests"]["best_baseline"]["count"] == 60
+    assert facts["notes"][0] == (
+        f"champion v1 was trained on {60 - len(fresh)} of the 60 sealed items: it was measured, and lstm was compared "
+        f"with it, on the other {len(fresh)}"
+    )
+
+
+def test_a_champion_of_a_table_that_grew_is_compared_on_nearly_all_sealed_items(home: Path, tmp_path: Path) -> None:
+    table = sentences(WORDS, 320, seed=2)
+    dataset, earlier = prepared(home, table), prepared(home, table.head(300), "earlier")
+    facts = contest_with(dataset, bundle.load(store.path(untrained(earlier, 1))), tmp_path / "out")
+    assert facts["items"] == 64
+    assert facts["tests"]["champion"]["count"] >= 60
+
+
+def test_a_champion_that_was_trained_on_nearly_all_sealed_items_is_not_compared(home: Path, tmp_path: Path) -> None:
+    table = sentences(WORDS)
+    dataset, earlier = prepared(home, table), prepared(home, table, "earlier", seed=1)
+    facts = contest_with(dataset, bundle.load(store.path(untrained(earlier, 1))), tmp_path / "out")
     assert facts["beats_champion"] is False
-    assert facts["verdict"][-1] == "The champion was not comparable: it does not know the labels 'news'"
+    said = (
+        r"The champion was not comparable: it was trained on \d+ of the 24 sealed items, and at least 10 must be new .*"
+    )
+    assert re.fullmatch(said, facts["verdict"][-1])
+
+
+def speller() -> SequenceFacts:
+    return make_facts("transcribe", *make_arrays("transcribe", "tokens"))
+
+
+def rival(columns: dict[str, Any] | None = None, **target: Any) -> SequenceBundle:
+    """A champion that transcribes and was trained on items 1 and 2."""
+    facts = speller()
+    changed = {
+        "target": facts.target.model_copy(update=target),
+        "columns": facts.columns.model_copy(update=columns or {}),
+    }
+    held = SequenceBundle(facts.model_copy(update=changed), [])
+    held.trained = sequence_keys.of_items(pl.Series(["1", "2"]))
+    return held
+
+
+def test_a_champion_whose_trained_items_cannot_be_told_is_not_compared() -> None:
+    ours, sealed = speller(), sequence_keys.of_items(pl.Series(["3", "4"]))[:, None]
+    assert sequence_rival.difference(rival(), ours, sealed) is None
+    untold = rival()
+    untold.trained = None
+    assert sequence_rival.difference(untold, ours, sealed) == "it does not say which items it was trained on"
+    renamed = sequence_rival.difference(rival({"item_id": ["key"]}), ours, sealed)
+    assert renamed is not None
+    assert "told apart by key and are now by their content" in renamed
+
+
+def test_a_champion_that_writes_capitals_is_not_compared_where_case_is_of_no_account() -> None:
+    ours, sealed = speller(), sequence_keys.of_items(pl.Series(["3", "4"]))[:, None]
+    found = sequence_rival.difference(rival(lowercase=True), ours, sealed)
+    assert found == "its lowercase is True and now False"
+
+
+def test_the_symbols_that_a_champion_lacks_are_named_and_surplus_ones_are_not() -> None:
+    known = rival(symbols=["p"]).facts.target
+    ours = known.model_copy(update={"symbols": ["p", "q"]})  # type: ignore[union-attr]
+    assert sequence_rival.unknown("champion v1", known, ours) == [
+        "champion v1 does not know the symbols 'q': they count as its errors"
+    ]
+    assert sequence_rival.unknown("champion v1", ours, known) == []
+
+
+def test_a_champion_that_knew_others_of_a_sealed_items_group_has_seen_it() -> None:
+    items, groups = pl.Series(["a", "b", "c", "d"]), pl.Series(["a", "x", "y", "y"])
+    keys = np.stack([sequence_keys.of_items(items), sequence_keys.of_groups(groups)], axis=1)
+    trained = np.unique(keys[[0, 2]])
+    assert sequence_keys.unseen(keys, trained).tolist() == [False, True, False, False]
+    assert sequence_keys.unseen(keys[:, :1], trained).tolist() == [False, True, False, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def test_texts_keep_their_order_their_labels_and_the_other_columns(home: Path, t
     assert table.rows.columns == ["item_id", "input", "source", "target", "writer"]
     assert table.rows.select("input", "target", "writer").rows() == frame.rows()
     assert table.rows["item_id"].to_list() == [str(row) for row in range(1, 61)]
-    assert table.facts["columns"] == {"item_id": [], "input": ["text"], "step": None, "target": ["label"]}
+    roles = {"item_id": [], "input": ["text"], "step": None, "target": ["label"]}
+    assert table.facts["columns"] == {**roles, "layout": "items", "step_type": None}
     assert (table.facts["input"], table.facts["items"], table.facts["size"]["unit"]) == ("text", 60, "characters")
 
 
@@ -69,7 +71,9 @@ def test_long_tables_and_lists_of_channels_give_the_same_items(home: Path, tmp_p
         assert [item.tolist() for item in numeric.raws(table.rows)] == expected
     assert long.rows["target"].to_list() == [["u", "u", "u"], ["v", "v"]]
     assert wide.rows["target"].to_list() == ["u", "v"]
-    assert long.facts["columns"] == {"item_id": ["k"], "input": ["x", "y"], "step": "t", "target": ["label"]}
+    roles = {"item_id": ["k"], "input": ["x", "y"], "target": ["label"]}
+    assert long.facts["columns"] == {**roles, "step": "t", "layout": "steps", "step_type": "integer"}
+    assert wide.facts["columns"] == {**roles, "step": None, "layout": "items", "step_type": None}
 
 
 def test_steps_may_be_dates_and_without_a_step_column_rows_are_in_order(home: Path, tmp_path: Path) -> None:
@@ -79,6 +83,39 @@ def test_steps_may_be_dates_and_without_a_step_column_rows_are_in_order(home: Pa
     assert [item[:, 0].tolist() for item in numeric.raws(dated.rows)] == [[1, 2, 3]]
     plain = ingested(tmp_path / "d.csv", input=column, item_id="k")
     assert [item[:, 0].tolist() for item in numeric.raws(plain.rows)] == [[3, 2, 1]]
+
+
+@pytest.mark.parametrize(
+    ("steps", "step_type"),
+    [
+        (["1", "02"], "integer"),
+        (["1", "1.5"], "number"),
+        (["2024-01", "2024-01-09T05:00"], "datetime"),
+        ([1, 2], "integer"),
+        ([1.0, 2.0], "number"),
+        ([date(2024, 1, 1), date(2024, 1, 2)], "datetime"),
+        ([datetime(2024, 1, 1), datetime(2024, 1, 2)], "datetime"),
+        ([time(4), time(5)], "text"),
+        ([timedelta(hours=4), timedelta(hours=5)], "number"),
+    ],
+)
+def test_a_table_tells_what_its_step_column_holds(steps: list[Any], step_type: str, home: Path, tmp_path: Path) -> None:
+    pl.DataFrame({"k": ["a", "a"], "t": steps, "x": [2.0, 3.0]}).write_parquet(tmp_path / "data.parquet")
+    table = ingested(tmp_path / "data.parquet", input={**LONG, "columns": "x"}, item_id="k")
+    assert table.facts["columns"]["step_type"] == step_type
+    assert [item[:, 0].tolist() for item in numeric.raws(table.rows)] == [[2, 3]]
+
+
+@pytest.mark.parametrize("name", ["item_id", "len", "item:id"])
+def test_an_item_column_may_have_any_name(name: str, home: Path, tmp_path: Path) -> None:
+    rows = [line.replace("k,", f"{name},", 1) for line in STEPS]
+    long = ingested(write(tmp_path / "long.csv", *rows), input=LONG, item_id=name, target="label")
+    lists = {name: ["a", "b"], "x": [[1.0], [2.0]], "y": [[1.0], [3.0]]}
+    pl.DataFrame(lists).write_parquet(tmp_path / "lists.parquet")
+    text = write(tmp_path / "text.csv", f"{name},text", "a,one", "b,two")
+    wide = ingested(tmp_path / "lists.parquet", input=LISTS, item_id=name)
+    for table in (long, wide, ingested(text, input=TEXT, item_id=name)):
+        assert table.rows["item_id"].to_list() == ["a", "b"]
 
 
 def test_policies_for_numbers_do_what_they_say(home: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sequence_tables import TEXT, ingested, sentences, tone, wav, write_clips
 
 from models.sequence_model import SequenceSpace
 from tasks.errors import InputError
-from tasks.kinds import sequence_preparation
+from tasks.kinds import sequence_keys, sequence_preparation
 from tasks.kinds.classify import Classify, ClassifyObjective
 from tasks.kinds.regress import Regress, RegressObjective
 from tasks.kinds.sequence_dataset import SequenceDataset
@@ -90,7 +90,35 @@ def test_a_data_set_of_texts_holds_every_item_once_in_every_view(texts: Path, ou
             assert facts.longest[view] >= max(map(len, encoded)) or part == "sealed"
         codes = [arrays.target.item(i).tolist() for i in range(len(frame))]  # type: ignore[union-attr]
         assert codes == [[["food", "sport"].index(label)] for label in frame["target"]]
-    assert facts.columns.model_dump() == {"item_id": [], "input": ["text"], "step": None, "target": ["label"]}
+    roles = {"item_id": [], "input": ["text"], "step": None, "target": ["label"]}
+    assert facts.columns.model_dump() == {**roles, "layout": "items", "step_type": None}
+
+
+def test_who_the_items_and_their_groups_are_lies_on_both_sides_of_the_seal(texts: Path, out: Path) -> None:
+    dataset = prepared(texts, Classify(), out, {"group": "writer"}, input=TEXT, target="label")
+    trained = np.load(out / "trained.npy")
+    groups = dataset.frame("train", ["writer"])["writer"].n_unique()
+    assert len(trained) == dataset.learned_from + groups == len(dataset.frame("train")) + groups
+    assert dataset.sealed_keys.shape == (dataset.sizes["test"], 2)
+    assert sequence_keys.unseen(dataset.sealed_keys, trained).all()
+
+
+def test_columns_of_the_items_are_read_alone(texts: Path, out: Path) -> None:
+    dataset = prepared(texts, Classify(), out, input=TEXT, target="label")
+    assert dataset.frame("train", ["target"]).columns == ["target"]
+    assert dataset.frame("sealed", ["item_id", "target"]).equals(dataset.frame("sealed").select("item_id", "target"))
+
+
+def test_items_without_ids_lie_in_the_same_parts_when_rows_are_added_before_them(
+    home: Path, tmp_path: Path, out: Path
+) -> None:
+    frame = sentences(200)
+    sealed = []
+    for name, one in (("a", frame), ("b", pl.concat([sentences(10, seed=1), frame]))):
+        one.write_csv(tmp_path / f"{name}.csv")
+        dataset = prepared(tmp_path / f"{name}.csv", Classify(), out / name, input=TEXT, target="label")
+        sealed.append({*dataset.frame("sealed")["input"]})
+    assert len(sealed[1] - sealed[0]) <= 6
 
 
 def test_input_facts_are_fitted_on_the_training_items_alone(home: Path, tmp_path: Path, out: Path) -> None:
@@ -209,6 +237,31 @@ def test_targets_that_the_problem_cannot_learn_are_refused(name: str, home: Path
     pl.DataFrame({"tokens": tokens, "y": targets}).write_csv(tmp_path / "data.csv")
     with pytest.raises(InputError, match=said):
         prepared(tmp_path / "data.csv", problem, out, input={"kind": "tokens", "column": "tokens"}, target="y")
+
+
+def test_a_long_table_transcribes_the_text_that_all_rows_of_an_item_have(home: Path, tmp_path: Path, out: Path) -> None:
+    rows = [(f"k{item:02d}", t, float(t), "a b c" if item % 2 else "b") for item in range(20) for t in range(12)]
+    frame = pl.DataFrame(rows, schema=["k", "t", "x", "text"], orient="row")
+    frame.write_parquet(tmp_path / "long.parquet")
+    section = {"input": LONG, "item_id": "k", "target": "text"}
+    dataset = prepared(tmp_path / "long.parquet", Transcribe(), out / "a", **section)
+    assert dataset.frame("train")["target"].unique().sort().to_list() == ["a b c", "b"]
+    torn = frame.with_columns(
+        text=pl.when((pl.col("k") == "k03") & (pl.col("t") > 5)).then(pl.lit("c")).otherwise("text")
+    )
+    torn.write_parquet(tmp_path / "torn.parquet")
+    with pytest.raises(InputError, match=r"one text as its target \(got 1 item without: k03\): .*all rows of one"):
+        prepared(tmp_path / "torn.parquet", Transcribe(), out / "b", **section)
+
+
+def test_transcripts_that_no_item_has_steps_for_are_refused(home: Path, tmp_path: Path, out: Path) -> None:
+    lists = {"x": [[0.5, float(i)] for i in range(20)], "y": ["abcd", "dcba"] * 10}
+    pl.DataFrame(lists).write_parquet(tmp_path / "lists.parquet")
+    section = {"input": {"kind": "numeric", "columns": "x"}, "target": "y"}
+    with pytest.raises(
+        InputError, match=r"no more symbols than its item has steps \(got 16 training items, all of them"
+    ):
+        prepared(tmp_path / "lists.parquet", Transcribe(), out, **section)
 
 
 def test_a_table_without_a_target_cannot_be_prepared(texts: Path, out: Path) -> None:

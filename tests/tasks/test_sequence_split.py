@@ -10,8 +10,17 @@ import pytest
 
 from tasks.data.contract import Ledger
 from tasks.errors import InputError
-from tasks.kinds.sequence_split import TEST, TRAIN, VALIDATION, assign, report_absent
+from tasks.inputs.registry import input_kind
+from tasks.kinds import sequence_keys, sequence_split
+from tasks.kinds.sequence_split import TEST, TRAIN, VALIDATION, report_absent
 from tasks.prepare import SplitConfig
+
+OPTIONS = SplitConfig()
+
+
+def assign(items: pl.DataFrame, strata: list[str] | None, options: SplitConfig) -> np.ndarray:
+    """Split items that have ids."""
+    return sequence_split.assign(items, sequence_keys.of_items(items["item_id"]), strata, options)
 
 
 def items(count: int, **columns: list[Any]) -> pl.DataFrame:
@@ -51,6 +60,53 @@ def test_a_class_too_small_to_share_out_stays_in_training_and_is_reported() -> N
     assert (test["column"], validation["column"]) == ("test part", "validation part")
     assert test["examples"] == ["'rare' (1 items)"]
     assert "too few items" in test["action"]
+
+
+def test_what_was_sealed_stays_sealed_when_a_table_grows_and_is_sorted_anew() -> None:
+    rng = np.random.default_rng(0)
+    table = items(523, label=[str(one) for one in rng.choice(3, 523, p=[0.6, 0.3, 0.1])])
+    before = table.head(500).with_columns(part=assign(table.head(500), table["label"].head(500).to_list(), OPTIONS))
+    grown = table.sample(fraction=1, shuffle=True, seed=1)
+    after = grown.with_columns(part=assign(grown, grown["label"].to_list(), OPTIONS))
+    both = before.join(after, on="item_id", suffix="_after")
+    sealed = both.filter(pl.col("part_after") == TEST)
+    assert len(sealed) > 90
+    assert (sealed["part"] != TEST).sum() <= 5
+    assert ((both["part"] == VALIDATION) & (both["part_after"] == TRAIN)).sum() <= 5
+
+
+def test_groups_that_were_sealed_stay_sealed_when_they_and_others_join() -> None:
+    rng = np.random.default_rng(0)
+    speaker = [f"s{one}" for one in rng.choice(60, 3000)] + [f"t{one}" for one in rng.choice(3, 100)]
+    options = SplitConfig(group="speaker")
+    before = assign(items(2800, speaker=speaker[:2800]), None, options)
+    after = assign(items(3100, speaker=speaker), None, options)[:2800]
+    assert (before[after == TEST] != TEST).mean() < 0.15
+
+
+def test_the_order_of_rows_changes_no_part() -> None:
+    table = items(300, speaker=[f"s{i % 23}" for i in range(300)], label=["a", "b", "b"] * 100)
+    shuffled = table.sample(fraction=1, shuffle=True, seed=3)
+    for options in (OPTIONS, SplitConfig(group="speaker")):
+        parts = [one.with_columns(part=assign(one, one["label"].to_list(), options)) for one in (table, shuffled)]
+        assert parts[0].equals(parts[1].sort(pl.col("item_id").str.slice(1).cast(int)))
+
+
+def test_items_without_ids_are_told_apart_by_their_content_and_repeats_by_their_order() -> None:
+    kind, texts = input_kind("text"), ["yes", "no", "yes", "maybe", "no", "yes"]
+    keys = sequence_keys.of_contents([pl.DataFrame({"input": texts[:2]}), pl.DataFrame({"input": texts[2:]})], kind)
+    assert len({*keys.tolist()}) == 6
+    moved = sequence_keys.of_contents([pl.DataFrame({"input": ["new", *sorted(texts)]})], kind)
+    assert {*keys.tolist()} < {*moved.tolist()}
+    tokens = sequence_keys.of_contents([pl.DataFrame({"input": [["a", "b"], ["ab"]]})], input_kind("tokens"))
+    steps = pl.DataFrame({"input": [[[1.0, None]], [[1.0, 2.0]]]})
+    assert len({*tokens.tolist(), *sequence_keys.of_contents([steps], input_kind("numeric")).tolist()}) == 4
+
+
+def test_groups_of_classes_of_their_own_fill_the_test_part_as_well() -> None:
+    group = np.repeat([f"g{i}" for i in range(30)], 20).tolist()
+    parts = assign(items(600, group=group), group, SplitConfig(group="group"))
+    assert np.bincount(parts).tolist() == [460, 40, 100]
 
 
 @pytest.mark.parametrize("seed", range(5))

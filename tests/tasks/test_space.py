@@ -6,8 +6,11 @@ from typing import Any
 
 import optuna
 import pytest
+from pydantic import BaseModel, model_validator
 
 from models.cores.stacked_lstm import StackedLSTMConfig
+from models.suggest import Suggest
+from models.training_config import TrainingConfig
 from tasks import space
 from tasks.errors import InputError
 
@@ -34,6 +37,55 @@ def test_a_value_that_is_no_choice_is_refused() -> None:
         space.check({"layer_norm": ["yes"]}, suggest)
     with pytest.raises(InputError, match="must be numbers"):
         space.check({"hidden_size": ["large"]}, suggest)
+    with pytest.raises(InputError, match="must be numbers"):
+        space.check({"dropout": [float("nan"), float("inf")]}, suggest)
+
+
+@pytest.mark.parametrize(
+    ("narrow", "named"),
+    [
+        ({"hidden_size": [64, -5]}, "-5: hidden_size: Input should be greater"),
+        ({"hidden_size": [7.5]}, "7.5: hidden_size: Input should be a valid integer"),
+        ({"hidden_size": [32], "num_layers": [1, 0]}, "0: num_layers: Input should be greater"),
+        ({"dropout": [0.1, 1.5], "hidden_size": [32]}, "1.5: dropout: Input should be less than 1"),
+    ],
+)
+def test_a_number_that_no_model_can_have_is_refused_by_its_parameter(narrow: dict[str, Any], named: str) -> None:
+    with pytest.raises(InputError) as refused:
+        space.check(narrow, suggest)
+    name = named.split(": ")[1]
+    assert refused.value.rule == f"search.space.{name}: values must be ones that a model can have"
+    assert refused.value.received.startswith(named)
+
+
+def test_a_length_of_training_and_a_batch_without_items_are_refused() -> None:
+    for name in ("steps", "batch_size"):
+        with pytest.raises(InputError, match=rf"search\.space\.{name}: values must be .*got 0: {name}: Input should"):
+            space.check({name: [0]}, lambda trial: TrainingConfig.suggest(trial, 100))
+
+
+def test_values_that_only_fail_together_are_refused_together() -> None:
+    class Pair(BaseModel):
+        wide: int
+        narrow: int
+
+        @model_validator(mode="after")
+        def _fits(self) -> Pair:
+            if self.narrow > self.wide:
+                raise ValueError("narrow must not be above wide")
+            return self
+
+    def draw(trial: Suggest) -> Pair:
+        return Pair(wide=trial.suggest_int("wide", 5, 9), narrow=trial.suggest_int("narrow", 1, 5))
+
+    space.check({"wide": [8], "narrow": [2, 7]}, draw)
+    with pytest.raises(InputError, match="in every combination") as refused:
+        space.check({"wide": [5], "narrow": [2, 6]}, draw)
+    assert refused.value.received == "wide 5, narrow 6: narrow must not be above wide"
+
+
+def test_values_that_some_model_can_have_pass_whatever_their_form() -> None:
+    space.check({"hidden_size": [64.0, 7], "num_layers": [1], "dropout": [0]}, suggest)
 
 
 def test_a_point_of_the_portfolio_takes_the_first_allowed_value_where_its_own_is_not_allowed() -> None:
