@@ -81,6 +81,7 @@ CORE_CHANGES: dict[str, Any] = {
     "dropout": 0.5,
     "residual": True,
     "layer_norm": True,
+    "memory": 50,
 }
 
 
