@@ -65,6 +65,11 @@ class SequenceArrays:
         lengths = self.inputs[view].lengths[:: self.variants]
         return lengths if self.items is None else lengths[self.items]
 
+    def most_steps(self, view: str) -> np.ndarray:
+        """Return the steps of each item's longest variant: int64 ``[N]``."""
+        most = self.inputs[view].lengths.reshape(-1, self.variants).max(axis=1)
+        return most if self.items is None else most[self.items]
+
     def batch(self, items_B: np.ndarray, view: str, variants: np.random.Generator | None) -> Batch:
         """Gather items.
 

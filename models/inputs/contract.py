@@ -111,7 +111,10 @@ class InputPoint(BaseModel, ABC):
 
 
 class InputModule(nn.Module, ABC):
-    """Reads padded views. Augments in training alone; past an item's length its output is zero."""
+    """Reads padded views. Augments in training alone; past an item's length its output is zero.
+
+    What a point draws for a whole item is drawn for each chunk where items are learned chunk by chunk.
+    """
 
     output_size: int
 

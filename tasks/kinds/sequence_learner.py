@@ -98,7 +98,9 @@ class SequenceLearner:
 
 
 def _batches(arrays: SequenceArrays, items: np.ndarray, recipe: Recipe, seed: int) -> TokenBatches:
-    return TokenBatches.sized(arrays.lengths(recipe.model.input.view), recipe.training.batch_size, seed, items)
+    given = recipe.model.input
+    lengths_N = arrays.most_steps(given.view) if given.draws_variants else arrays.lengths(given.view)
+    return TokenBatches.sized(lengths_N, recipe.training.batch_size, seed, items)
 
 
 def training(directory: Path, recipe: dict[str, Any], seed: int) -> Any:

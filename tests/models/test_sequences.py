@@ -74,3 +74,8 @@ def test_what_was_written_is_opened_and_mapped(with_target: bool, tmp_path: Path
 def test_a_batch_moves_whole() -> None:
     moved = arrays().batch(np.array([0]), "view", None).to(torch.device("meta"))
     assert {tensor.device.type for tensor in vars(moved).values()} == {"meta"}
+
+
+def test_most_steps_are_those_of_the_longest_variant() -> None:
+    assert arrays().most_steps("view").tolist() == [3, 4, 5, 6, 7]
+    assert arrays().select(np.array([4, 0])).most_steps("view").tolist() == [7, 3]
