@@ -105,8 +105,8 @@ TASKS: dict[str, tuple[Callable[[Path, Path], Iterator[Run]], str]] = {
     "snips_intent": (snips_intent, "5m"),
     "snips_slots": (snips_slots, "5m"),
     "fsdd": (fsdd, "130s"),
-    "fsdd_strings": (fsdd_strings, "150s"),
-    "yesno": (yesno, "5m"),
+    "fsdd_strings": (fsdd_strings, "5m"),
+    "yesno": (yesno, "3m"),
 }
 """The runs of a task, and the time budget of each one's search."""
 

@@ -68,7 +68,7 @@ def render(findings: Findings) -> str:
         findings=findings,
         evaluation=evaluation,
         metrics=metrics,
-        metrics_hint=_metrics_hint(metrics, evaluation["noun"]),
+        metrics_hint=_metrics_hint(metrics, evaluation),
         tiles=_tiles(evaluation, metrics),
         outcome=_outcome(evaluation),
         best={metric.name: _best(metric, evaluation["leaderboard"]) for metric in metrics},
@@ -133,11 +133,13 @@ def _tiles(evaluation: dict[str, Any], metrics: list[Metric]) -> list[Tile]:
     return tiles
 
 
-def _metrics_hint(metrics: list[Metric], noun: str) -> str:
+def _metrics_hint(metrics: list[Metric], evaluation: dict[str, Any]) -> str:
     """Return which way each metric points, and what those are that need a word."""
     higher = [metric.title for metric in metrics if metric.higher_is_better]
     lower = [metric.title for metric in metrics if metric.higher_is_better is False]
-    parts = [f"All on the same sealed {noun}s."]
+    noun = evaluation["noun"]
+    fewer = [f"{row['name']} on {row['items']:,} of them" for row in evaluation["leaderboard"] if row.get("items")]
+    parts = [f"All on the same sealed {noun}s{''.join(f', {one}' for one in fewer)}."]
     parts += [f"More is better: {', '.join(higher)}."] if higher else []
     parts += [f"Less is better: {', '.join(lower)}."] if lower else []
     return " ".join([*parts, *(f"{metric.title}: {metric.hint}." for metric in metrics if metric.hint)])
