@@ -213,7 +213,7 @@ def _work(config: SeriesData | SequenceData) -> Iterator[Path]:
         try:
             yield place
         except Exception as error:
-            from tasks.data.sources import is_full
+            from tasks.data.files import is_full
 
             if is_full(error):
                 raise InputError(

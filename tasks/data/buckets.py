@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import polars as pl
 
 from tasks.data.contract import Ledger
-from tasks.data.sources import Source, reading
+from tasks.data.files import reading
+from tasks.data.sources import Source
 
 CELLS = 12_000_000
 """Values that one bucket holds, about a tenth of a gigabyte."""

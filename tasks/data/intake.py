@@ -22,7 +22,8 @@ from models.sequence_columns import Layout, StepType
 from tasks.data import cells
 from tasks.data.cells import TEXT
 from tasks.data.contract import EXAMPLES, RESERVED, Ledger, Level
-from tasks.data.sources import FILE, ROW, Source, reading
+from tasks.data.files import reading
+from tasks.data.sources import FILE, ROW, Source
 
 PLACE, SIZE = "item:place", "item:size"
 _BYTES, _SAMPLE, _MOST_ROWS = 64_000_000, 256, 50_000

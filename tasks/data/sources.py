@@ -6,7 +6,6 @@ there on a source is a list of local files. A password never enters a message or
 
 from __future__ import annotations
 
-import csv
 import difflib
 import glob
 import hashlib
@@ -21,13 +20,11 @@ from typing import Any
 import fsspec
 import polars as pl
 
+from tasks.data.files import CSV, PARQUET, file_format, is_full, read_header, reading, separator
 from tasks.errors import InputError, shortened
 
 ROW = "row:number"
 FILE = "row:file"
-_PARQUET = (".parquet", ".pq")
-_CSV = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".txt")
-_SEPARATORS = (",", ";", "\t", "|")
 _MAGIC = re.compile(r"[*?\[]")
 
 
@@ -54,7 +51,7 @@ class Source:
         with reading(self.name, self.files):
             if not self.text:
                 return dict(self._parquet().collect_schema())
-            headers = [_header(file) for file in self.files]
+            headers = [read_header(file) for file in self.files]
         for header, file in zip(headers, self.files, strict=True):
             self._check_header(header, file, headers[0])
         return {column: pl.String() for column in headers[0]}
@@ -75,7 +72,7 @@ class Source:
 
     def _csv(self, file: Path, columns: Sequence[str], numbered: bool) -> pl.LazyFrame:
         options: dict[str, Any] = {"row_index_name": ROW, "row_index_offset": 1} if numbered else {}
-        frame = pl.scan_csv(file, separator=_separator(file), infer_schema=False, glob=False, **options)
+        frame = pl.scan_csv(file, separator=separator(file), infer_schema=False, glob=False, **options)
         if numbered and len(self.files) > 1:
             frame = frame.with_columns(pl.lit(str(file.relative_to(self.root))).alias(FILE))
             return frame.select(ROW, FILE, *columns)
@@ -118,55 +115,6 @@ def open_source(source: Any, columns: Sequence[str] | None, work: Path) -> Sourc
         root, files = _find_files(place, source)
         text = _is_text(files, source)
         return Source(source, tuple(files), root, _digest(files, root), text)
-
-
-@contextmanager
-def reading(name: str, files: Sequence[Path] = ()) -> Iterator[None]:
-    """Turn what polars and the file system say of an unreadable source into an InputError; ``files`` tells where."""
-    try:
-        yield
-    except pl.exceptions.NoDataError:
-        raise InputError(
-            f"{name} must hold a header and rows", "an empty file", "set data.source to a file with data"
-        ) from None
-    except (pl.exceptions.PolarsError, OSError, EOFError, UnicodeError, csv.Error) as error:
-        if is_full(error):
-            raise
-        if "utf-8" in str(error).lower() and (found := _find_invalid(files)):
-            raise InputError(
-                f"{name} must be readable CSV or parquet, its text in UTF-8",
-                f"bytes that are none in {shortened(found)}",
-                "save the file as UTF-8, for instance with iconv -f latin1 -t utf-8",
-            ) from error
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(
-            f"{name} must be readable CSV or parquet, all files with the same columns",
-            said[0][:300],
-            "mend or replace the file, or check its permissions",
-        ) from error
-
-
-def _find_invalid(files: Sequence[Path], most: int = 6) -> list[str]:
-    """Return the first lines that are not UTF-8, as ``line 17 of train.csv (b'caf\\xe9')``."""
-    found: list[str] = []
-    for file in files:
-        if _format(file) != "csv":
-            continue
-        with fsspec.open(str(file), "rb", compression="infer") as stream:
-            for number, line in enumerate(stream, start=1):
-                try:
-                    line.decode()
-                except UnicodeDecodeError as error:
-                    near = line[max(error.start - 10, 0) : error.end + 10]
-                    found.append(f"line {number:,} of {file.name} ({near!r})")
-                if len(found) == most:
-                    return found
-    return found
-
-
-def is_full(error: BaseException) -> bool:
-    """Say whether a disk had no room left; polars tells it only in words."""
-    return "No space left on device" in str(error)
 
 
 def expand(text: str, key: str) -> str:
@@ -259,11 +207,11 @@ def _find_files(place: str, name: str) -> tuple[Path, list[Path]]:
 
 def _is_data(relative: Path) -> bool:
     hidden = any(part.startswith((".", "_")) for part in relative.parts)
-    return not hidden and relative.name.lower().endswith(_PARQUET + _CSV)
+    return not hidden and relative.name.lower().endswith(PARQUET + CSV)
 
 
 def _is_text(files: list[Path], name: str) -> bool:
-    formats = {_format(file) for file in files}
+    formats = {file_format(file) for file in files}
     if formats <= {"csv"} or formats <= {"parquet"}:
         return formats == {"csv"}
     raise InputError(
@@ -271,30 +219,6 @@ def _is_text(files: list[Path], name: str) -> bool:
         f"{shortened(sorted(formats))} in {name!r}",
         "give the files .csv or .parquet names, or narrow data.source with a glob such as *.csv",
     )
-
-
-def _format(file: Path) -> str:
-    if file.name.lower().endswith(_PARQUET):
-        return "parquet"
-    if file.name.lower().endswith(_CSV):
-        return "csv"
-    with file.open("rb") as stream:
-        return "parquet" if stream.read(4) == b"PAR1" else f"an unknown format ({file.suffix or file.name})"
-
-
-def _header(file: Path) -> list[str]:
-    with fsspec.open(str(file), "rt", encoding="utf-8-sig", compression="infer", newline="") as stream:
-        header = next(csv.reader(stream, delimiter=_separator(file)), [])
-    if not header:
-        raise pl.exceptions.NoDataError
-    return header
-
-
-def _separator(file: Path) -> str:
-    """Return the separator that the header line uses most; a comma if none."""
-    with fsspec.open(str(file), "rt", encoding="utf-8-sig", compression="infer") as stream:
-        line = stream.readline(1 << 20)
-    return max(_SEPARATORS, key=line.count)
 
 
 def _digest(files: list[Path], root: Path) -> str:

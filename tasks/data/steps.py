@@ -13,8 +13,9 @@ from tasks.data import cells, stamps
 from tasks.data.buckets import CODE, list_items, read_buckets
 from tasks.data.channels import drop_valueless, holds_numbers
 from tasks.data.contract import EXAMPLES, severity
+from tasks.data.files import reading
 from tasks.data.intake import PLACE, SIZE, Intake
-from tasks.data.sources import Source, reading
+from tasks.data.sources import Source
 
 STEP, ITEM_TARGET = "item:step", "item:target"
 

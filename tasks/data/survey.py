@@ -15,8 +15,9 @@ import polars as pl
 from tasks.data import cells, stamps
 from tasks.data.cells import TEXT
 from tasks.data.contract import Ledger, severity
+from tasks.data.files import reading
 from tasks.data.roles import check_roles, used_columns, value_columns
-from tasks.data.sources import Source, reading
+from tasks.data.sources import Source
 from tasks.data.stamps import Clock
 
 if TYPE_CHECKING:
