@@ -21,6 +21,9 @@ TOLERANCE = 0.01
 ITEMS = 128
 """Items, or windows, that are measured at most."""
 
+MOST_STEPS = 250_000
+"""Steps of all items that are measured, about: each is read several times over by each member."""
+
 FEWEST = 8
 """Items that must have more steps than are left, for their mean change to tell something."""
 
@@ -59,9 +62,10 @@ def fewest_steps(change: Callable[[int], float], longest: int) -> int:
     return found
 
 
-def spread(count: int) -> np.ndarray:
-    """Return at most ``ITEMS`` numbers below ``count``, evenly spread: int64."""
-    return np.unique(np.linspace(0, count - 1, min(ITEMS, count)).astype(np.int64))
+def spread(count: int, steps: float = 1.0) -> np.ndarray:
+    """Return at most ``ITEMS`` numbers below ``count``, evenly spread: int64; fewer where items have many ``steps``."""
+    most = min(ITEMS, max(FEWEST, int(MOST_STEPS / steps)))
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
 
 
 def of_sequences(model: SequenceModel, arrays: SequenceArrays, outputs: Outputs) -> Reach:

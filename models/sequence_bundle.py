@@ -90,7 +90,8 @@ class SequenceBundle:
         Args:
             arrays: at least one item in the views that the members read.
         """
-        few = arrays.select(reach.spread(len(arrays)))
+        steps = max(float(arrays.lengths(view).mean()) for view in self.views)
+        few = arrays.select(reach.spread(len(arrays), steps))
         found = [
             reach.of_sequences(member, few, lambda left, member=member: self._outputs(member, left, BUDGET))  # type: ignore[misc]
             for member in self.members

@@ -13,7 +13,7 @@ from sequence_cases import CASES, make_arrays, make_model
 from sequence_cases import make_facts as sequence_facts
 
 from models.forecast_bundle import Bundle
-from models.reach import fewest_steps, grid
+from models.reach import FEWEST, ITEMS, MOST_STEPS, fewest_steps, grid, spread
 from models.sequence_bundle import SequenceBundle
 
 STEPS = 200
@@ -103,3 +103,10 @@ def test_windows_of_which_the_newest_steps_are_left_are_those_of_items_that_bega
     assert left.target_BL[:, :-3].isnan().all()
     torch.testing.assert_close(left.target_BL[:, -3:], windows.target_BL[:, -3:], equal_nan=True)
     assert not left.calendar_BLA[:, :-3].any()
+
+
+def test_fewer_long_items_are_measured_than_short_ones() -> None:
+    assert len(spread(1000)) == ITEMS
+    assert spread(5, 10.0).tolist() == [0, 1, 2, 3, 4]
+    assert len(spread(1000, MOST_STEPS / 20)) == 20
+    assert len(spread(1000, 10.0 * MOST_STEPS)) == FEWEST
