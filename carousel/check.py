@@ -48,7 +48,7 @@ def plan(env: Environment, parameters: dict[str, Any]) -> list[str]:
         *(_finding(finding) for finding in [*read["findings"], *prepared.get("findings", [])]),
         f"split     {_split(split, prepared)}",
         f"search    at most {search.time_budget} and {search.max_trials} trials, {env.workers} workers",
-        f"fit       {fit.members} members, {env.devices} processes",
+        f"fit       at most {fit.members} members, {env.devices} processes",
         f"evaluate  beside {', '.join(beside) or 'the champion alone'}",
         f"register  {name} as challenger; champion if no baseline and no champion is better",
         "stored    " + (", ".join(stored) or "nothing yet: every stage would run"),
@@ -105,10 +105,16 @@ def _stored(env: Environment, table: Table, dataset: Dataset, search: Any, fit: 
     import tasks.fit
     import tasks.search
 
-    searched = store.Key("search", tasks.search.VERSION, search, (dataset.fingerprint,))
-    fitted = store.Key("fit", tasks.fit.VERSION, fit, (dataset.fingerprint, searched.fingerprint))
-    places = [("ingest", table.uri), ("prepare", dataset.uri), ("search", searched.uri), ("fit", fitted.uri)]
-    return [stage for stage, uri in places if (env.store / uri / store.MANIFEST).exists()]
+    places = {"ingest": [table.uri], "prepare": [dataset.uri], "search": [], "fit": []}
+    # A search may go on from one of several others: which one, the registry knows, and it is not opened here.
+    for path in env.store.glob(f"search/*/{store.MANIFEST}"):
+        made = json.loads(path.read_text())
+        key = store.Key("search", tasks.search.VERSION, search, tuple(made["inputs"]))
+        if key.fingerprint == path.parent.name and made["inputs"][0] == dataset.fingerprint:
+            fitted = store.Key("fit", tasks.fit.VERSION, fit, (dataset.fingerprint, key.fingerprint))
+            places["search"].append(key.uri)
+            places["fit"].append(fitted.uri)
+    return [stage for stage, uris in places.items() if any((env.store / uri / store.MANIFEST).exists() for uri in uris)]
 
 
 @contextmanager

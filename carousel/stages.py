@@ -16,6 +16,7 @@ from tasks.errors import InputError
 STAGES = {
     "ingest": "tasks.ingest:ingest_table",
     "prepare": "tasks.prepare:prepare_dataset",
+    "previous": "tasks.register:find_previous",
     "search": "tasks.search:search_models",
     "fit": "tasks.fit:fit_model",
     "rival": "tasks.register:find_rival",

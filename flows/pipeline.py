@@ -9,7 +9,7 @@ from tasks.ingest import Data, ingest_table
 from tasks.kinds.registry import Problem
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import ModelVersion
-from tasks.register import RegisterConfig, find_rival, register_model
+from tasks.register import RegisterConfig, find_previous, find_rival, register_model
 from tasks.report import write_report
 from tasks.search import SearchConfig, search_models
 
@@ -42,7 +42,8 @@ def pipeline(
     experiment = described(locals())
     table = ingest_table(data)
     dataset = prepare_dataset(table, problem, split)
-    study = search_models(dataset, search)
+    previous = find_previous(name, dataset)
+    study = search_models(dataset, search, previous)
     model = fit_model(dataset, study, fit)
     rival = find_rival(name, model)
     evaluation = evaluate_model(model, dataset, rival, evaluate)

@@ -1,7 +1,7 @@
 """A trained model on disk: JSON and safetensors, nothing that runs on loading.
 
-    model.json             kind, facts of the data, and the configuration of each member
-    member-0.safetensors   the weights of member 0, and so on
+    model.json             kind, facts of the data, the configuration of each member and how often it counts
+    member-0.safetensors   the parameters of member 0, and so on
     trained.npy            of a model of sequences: which items it was trained on
 
 What a bundle is in memory and what it predicts is its kind's: ``forecast_bundle``, ``sequence_bundle``.
@@ -19,7 +19,10 @@ from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-FORMAT = 1
+from models.optimisation import Optimisation
+
+FORMAT = 2
+"""1 had no ``weights``: every member counts once."""
 TRAINED = "trained.npy"
 """Of a model of sequences: see ``SequenceBundle.trained``."""
 
@@ -34,13 +37,19 @@ class Bundle(Protocol):
     def kind(self) -> str: ...
 
 
-def write_description(directory: Path, kind: str, facts: BaseModel, configs: Sequence[BaseModel]) -> None:
-    """Write ``model.json`` for members of ``configs``, all of one data set."""
+def write_description(
+    directory: Path, kind: str, facts: BaseModel, configs: Sequence[BaseModel], weights: Sequence[int] | None = None
+) -> None:
+    """Write ``model.json`` for members of ``configs``, all of one data set.
+
+    ``weights`` say how often each counts; none: once.
+    """
     described = {
         "format": FORMAT,
         "kind": kind,
         "facts": facts.model_dump(mode="json"),
         "members": [config.model_dump(mode="json") for config in configs],
+        "weights": list(weights) if weights is not None else [1] * len(configs),
     }
     (directory / "model.json").write_text(json.dumps(described, indent=2))
 
@@ -48,6 +57,16 @@ def write_description(directory: Path, kind: str, facts: BaseModel, configs: Seq
 def save_weights(member: nn.Module, path: Path) -> None:
     """Write the weights of ``member`` as safetensors."""
     save_file({name: tensor.contiguous() for name, tensor in member.state_dict().items()}, path)
+
+
+def start_from(training: Optimisation, path: Path) -> bool:
+    """Let ``training`` begin from the weights at ``path``; False: they are of another shape, and it begins anew."""
+    known, given = training.model.state_dict(), load_file(path)
+    if {name: tensor.shape for name, tensor in known.items()} != {name: t.shape for name, t in given.items()}:
+        return False
+    training.model.load_state_dict(given)
+    training.average.load_state_dict(given)
+    return True
 
 
 def load(directory: Path) -> Any:
@@ -59,7 +78,8 @@ def load(directory: Path) -> Any:
     described = json.loads((directory / "model.json").read_text())
     if described["format"] > FORMAT:
         raise ValueError(f"model.json must be of format {FORMAT} or older (got {described['format']}): update Carousel")
-    bundle: Any = _assemble(described["kind"], described["facts"], described["members"])
+    weights = described.get("weights", [1] * len(described["members"]))
+    bundle: Any = _assemble(described["kind"], described["facts"], described["members"], weights)
     if (trained := directory / TRAINED).exists():
         bundle.trained = np.load(trained)
     for i, member in enumerate(bundle.members):
@@ -68,12 +88,12 @@ def load(directory: Path) -> Any:
     return bundle
 
 
-def _assemble(kind: str, facts: dict[str, Any], configs: list[dict[str, Any]]) -> Bundle:
-    """Build the members that ``model.json`` describes, their weights at random; import what ``kind`` needs alone."""
+def _assemble(kind: str, facts: dict[str, Any], configs: list[dict[str, Any]], weights: list[int]) -> Bundle:
+    """Build the members that ``model.json`` describes, parameters at random; import what ``kind`` needs alone."""
     if kind == "forecast":
         from models import forecast_bundle
 
-        return forecast_bundle.assemble(kind, facts, configs)
+        return forecast_bundle.assemble(kind, facts, configs, weights)
     from models.objectives.registry import OBJECTIVES
 
     if kind not in OBJECTIVES:
@@ -81,4 +101,4 @@ def _assemble(kind: str, facts: dict[str, Any], configs: list[dict[str, Any]]) -
         raise ValueError(f"model.json must be of a kind among {known} (got {kind!r}): update Carousel")
     from models import sequence_bundle
 
-    return sequence_bundle.assemble(kind, facts, configs)
+    return sequence_bundle.assemble(kind, facts, configs, weights)

@@ -1,7 +1,8 @@
-"""Forecasters that forecast together: the mean of their quantiles."""
+"""Forecasters that forecast together: the weighted mean of their quantiles."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,20 @@ from models.panel import Panel, Windows
 from models.reach import Reach
 
 
-def assemble(kind: str, facts: dict[str, Any], configs: list[dict[str, Any]]) -> Bundle:
-    """Build the members that ``model.json`` describes, their weights at random."""
+def assemble(kind: str, facts: dict[str, Any], configs: list[dict[str, Any]], weights: list[int]) -> Bundle:
+    """Build the members that ``model.json`` describes, their parameters at random."""
     parsed = Facts.model_validate(facts)
-    return Bundle(parsed, [Forecaster(ForecasterConfig.model_validate(config), parsed) for config in configs])
+    return Bundle(parsed, [Forecaster(ForecasterConfig.model_validate(config), parsed) for config in configs], weights)
 
 
 class Bundle:
-    """Members that forecast together."""
+    """Members that forecast together; ``weights`` say how often each counts; none: once."""
 
     kind = "forecast"
 
-    def __init__(self, facts: Facts, members: list[Forecaster]) -> None:
+    def __init__(self, facts: Facts, members: list[Forecaster], weights: Sequence[int] | None = None) -> None:
         self.facts, self.members = facts, members
+        self.weights = list(weights) if weights is not None else [1] * len(members)
 
     def predict(self, panel: Panel, items: np.ndarray, ends: np.ndarray, batch_size: int = 1024) -> np.ndarray:
         """Forecast windows of ``panel``.
@@ -63,12 +65,12 @@ class Bundle:
     @torch.inference_mode()
     def _predict(self, panel: Panel, items_B: torch.Tensor, ends_B: torch.Tensor) -> np.ndarray:
         total = torch.zeros(())
-        for member in self.members:
+        for member, weight in zip(self.members, self.weights, strict=True):
             member.eval()
             device = next(member.parameters()).device
             windows = panel.gather(items_B, ends_B, member.config.context_length, self.facts.horizon).to(device)
-            total = total + member(windows).unscaled().cpu()
-        return (total / len(self.members)).numpy()
+            total = total + weight * member(windows).unscaled().cpu()
+        return (total / sum(self.weights)).numpy()
 
 
 def _reach(member: Forecaster, windows: Windows) -> Reach:

@@ -20,14 +20,14 @@ from models.inputs.numeric import NumericInput
 from models.inputs.scaling import SCALINGS, Scaling, last_observed, location_scale, seasonal_profile
 from models.panel import Windows
 from models.suggest import Suggest
-from models.training_config import TrainingConfig
 
 
 class ForecasterConfig(BaseModel):
     """One point of the search space.
 
     ``patch_length`` divides the context. ``skip`` is the naive forecast that the head corrects: the last value, or the
-    mean of the newest ``skip_seasons`` seasons; with none the head predicts the scaled value itself.
+    mean of the newest ``skip_seasons`` seasons; with none the head predicts the scaled value itself. ``highway`` adds a
+    linear map of the whole context, past the core (Lai et al. 2018).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +36,7 @@ class ForecasterConfig(BaseModel):
     patch_length: int = Field(ge=1)
     skip: Literal["none", "last_value", "season"] = "none"
     skip_seasons: int = Field(1, ge=1)
+    highway: bool = False
     scaling: Scaling = "standard"
     core: CoreConfig
     head: Annotated[HeadConfig, Field(discriminator="head")]
@@ -47,6 +48,10 @@ class ForecasterConfig(BaseModel):
                 f"context_length must be a multiple of patch_length (got {self.context_length} and {self.patch_length})"
             )
         return self
+
+
+HIGHWAY_STD = 1e-3
+"""Of the first weights of a highway: a fresh model is nearly its skip."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,13 @@ class Forecaster(nn.Module):
             patch_length=config.patch_length,
             horizon=facts.horizon,
             quantiles=len(facts.quantiles),
-            skip=config.skip != "none",
+            skip=config.skip != "none" or config.highway,
         )
         self.head = config.head.build(shape)
+        self.highway = nn.Linear(config.context_length, facts.horizon) if config.highway else None
+        if self.highway is not None:
+            nn.init.normal_(self.highway.weight, std=HIGHWAY_STD)
+            nn.init.zeros_(self.highway.bias)
 
     def forward(self, windows: Windows) -> Quantiles:
         """Forecast every window."""
@@ -94,7 +103,16 @@ class Forecaster(nn.Module):
         return Quantiles(y_BFQ + skip_BF[..., None], location_B, scale_B)
 
     def _skip(self, scaled_BL: torch.Tensor) -> torch.Tensor:
-        """Return the forecast that the head corrects: ``[B, F]``, zeros without a skip."""
+        """Return the forecast that the head corrects: ``[B, F]``, zeros without a skip and a highway."""
+        naive_BF = self._naive(scaled_BL)
+        if self.highway is None:
+            return naive_BF
+        # Relative to the newest season, so that the map sees no level; what was not observed is at it.
+        level_B = torch.nanmean(scaled_BL[:, -self.facts.season_length :], dim=1).nan_to_num()
+        return naive_BF + self.highway((scaled_BL - level_B[:, None]).nan_to_num().float())
+
+    def _naive(self, scaled_BL: torch.Tensor) -> torch.Tensor:
+        """Return the naive forecast: ``[B, F]``."""
         horizon, season = self.facts.horizon, self.facts.season_length
         if self.config.skip == "none":
             return scaled_BL.new_zeros((len(scaled_BL), horizon), dtype=torch.float32)
@@ -123,6 +141,7 @@ class ForecasterSpace:
             patch_length=trial.suggest_categorical("patch_length", self.patch_lengths),
             skip=skip,
             skip_seasons=trial.suggest_int("skip_seasons", 1, most) if skip == "season" and most > 1 else 1,
+            highway=trial.suggest_categorical("highway", [False, True]),
             scaling=trial.suggest_categorical("scaling", SCALINGS),
             core=CORES[core].suggest(trial),
             head=HEADS[head].suggest(trial),
@@ -133,38 +152,45 @@ class ForecasterSpace:
         """Naive forecasts on offer; without a season the last value is the season."""
         return ["none", "last_value", "season"] if self.facts.season_length > 1 else ["none", "last_value"]
 
-    def portfolio(self, max_steps: int) -> list[dict[str, Any]]:
-        """Return points that the search begins with: one patch a season and a skip, in some variations."""
-        short = TrainingConfig.lengths(max_steps)[0]
+    def portfolio(self) -> list[dict[str, Any]]:
+        """Return points that the search begins with; the first is the best guess."""
         start: dict[str, Any] = {
             "seasons": min(self.seasons, key=lambda k: abs(k - 5)),
             "patch_length": self.patch_lengths[-1],
             "skip": self.skips[-1],
-            "skip_seasons": min(3, *self.seasons),
-            "scaling": "mean_abs",
+            "skip_seasons": min(2, *self.seasons),
+            "highway": False,
+            "scaling": "standard",
             "core": "stacked_lstm",
             "hidden_size": 64,
             "num_layers": 2,
             "projection": False,
             "dropout": 0.0,
+            "dropout_mask": "step",
+            "weight_drop": 0.0,
             "residual": True,
             "layer_norm": True,
             "head": "direct",
             "mlp_size": 0,
-            "steps": max_steps,
             "learning_rate": 3e-3,
             "weight_decay": 1e-2,
             "batch_size": 128,
             "weighting": "error_scale",
         }
-        last_value = {"skip": "last_value", "scaling": "standard", "weighting": "none"}
+        long = max(self.seasons, key=lambda k: -abs(k - 14))
+        fine = self.patch_lengths[-min(4, len(self.patch_lengths))]
+        stepwise = {"head": "decoder", "patch_length": fine, "skip_seasons": 1, "weighting": "none"}
+        regular = {"num_layers": 1, "hidden_size": 128, "learning_rate": 1e-3, "weight_decay": 3e-2}
         variations: list[dict[str, Any]] = [
-            {},
-            last_value | {"steps": short, "dropout": 0.2},
-            {"head": "decoder"},
-            {"num_layers": 1, "layer_norm": False},
-            {"num_layers": 3, "skip_seasons": min(4, *self.seasons)},
-            {"scaling": "standard", "steps": short},
+            stepwise if self.facts.encoding.known_numeric or self.facts.encoding.known_categorical else {},
+            {"scaling": "mean_abs", "skip_seasons": min(3, *self.seasons)},
+            {"highway": True, "seasons": long, **regular},
+            stepwise | {"seasons": long},
+            {"skip": "last_value", "weighting": "none", "dropout": 0.2},
+            {"head": "decoder", "skip_seasons": 1},
+            {"scaling": "mean_abs", "num_layers": 3, "skip_seasons": min(3, *self.seasons)},
+            {"core": "dilated_lstm", "patch_length": fine, "highway": True},
+            {"core": "xlstm", "blocks": "mixed", "num_heads": 2, "expansion": 1, "learning_rate": 1e-3},
         ]
         return [start | variation for variation in variations]
 
@@ -172,7 +198,7 @@ class ForecasterSpace:
     def seasons(self) -> list[int]:
         """Contexts on offer, in seasons: no longer than the longest series, and at most a thousand steps or so."""
         season, longest = self.facts.season_length, self.facts.longest
-        steps = [4, 5, 6, 8, 12] if season > 1 else [8, 16, 32, 64, 128]
+        steps = [3, 5, 8, 14] if season > 1 else [8, 16, 32, 64, 128]
         fitting = [k for k in steps if k * season <= min(longest, 1500)]
         return fitting or [max(1, min(longest, 1500) // season)]
 
@@ -181,4 +207,4 @@ class ForecasterSpace:
         """Divisors of the season, the largest few; without a season, those of every context on offer."""
         whole = self.facts.season_length if self.facts.season_length > 1 else min(8, *self.seasons)
         divisors = [p for p in range(1, whole + 1) if whole % p == 0]
-        return divisors[-4:]
+        return divisors[-5:]

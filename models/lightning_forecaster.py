@@ -22,7 +22,7 @@ class LightningForecaster(LightningTraining):
     levels: torch.Tensor
 
     def __init__(self, model: Forecaster, panel: Panel, sampler: WindowSampler, config: TrainingConfig) -> None:
-        super().__init__(model, config)
+        super().__init__(model, config, sampler.seed)
         self.panel, self.sampler = panel, sampler
         self.register_buffer("levels", torch.tensor(model.facts.quantiles), persistent=False)
 

@@ -9,7 +9,7 @@ import torch
 from models.batching import TokenBatches
 from models.lightning_training import LightningTraining
 from models.sequence_model import SequenceModel
-from models.sequence_training import SequenceTrainingConfig, gather, losses, seed_step
+from models.sequence_training import SequenceTrainingConfig, gather, losses
 from models.sequences import Batch, SequenceArrays
 
 
@@ -22,12 +22,11 @@ class LightningSequence(LightningTraining):
     def __init__(
         self, model: SequenceModel, arrays: SequenceArrays, batches: TokenBatches, config: SequenceTrainingConfig
     ) -> None:
-        super().__init__(model, config)
+        super().__init__(model, config, batches.seed)
         self.arrays, self.batches = arrays, batches
 
     def batch(self, step: int, rank: int, world: int) -> Batch:
         return gather(self.model, self.arrays, self.batches, step, rank, world)
 
     def losses(self, batch: Batch) -> Iterator[torch.Tensor]:
-        seed_step(self.batches.seed, self.trainer.global_step, self.trainer.global_rank)
         yield from losses(self.model, batch)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from models.optimisation import Schedule, folded, make_optimizer
+from models.optimisation import Schedule, folded, make_average, make_optimizer, seed_step
 
 
 class Steps(IterableDataset):
@@ -27,11 +27,18 @@ class Steps(IterableDataset):
 
 
 class LightningTraining(lightning.LightningModule, ABC):
-    """Trains ``model`` as ``config`` says."""
+    """Trains ``model`` as ``config`` says; what the training gives is ``average``."""
 
-    def __init__(self, model: nn.Module, config: Schedule) -> None:
+    def __init__(self, model: nn.Module, config: Schedule, seed: int) -> None:
         super().__init__()
-        self.model, self.config = model, config
+        self.model, self.config, self.seed = model, config, seed
+        # A part of this module, so that checkpoints hold it; no gradient, so that DDP leaves it alone.
+        self.averaged = make_average(model).requires_grad_(False)
+
+    @property
+    def average(self) -> nn.Module:
+        """The model that the training gives at this step."""
+        return self.averaged.module
 
     @abstractmethod
     def batch(self, step: int, rank: int, world: int) -> Any:
@@ -48,7 +55,11 @@ class LightningTraining(lightning.LightningModule, ABC):
         return batch.to(device)
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        seed_step(self.seed, self.trainer.global_step, self.trainer.global_rank)
         return folded(self.losses(batch), self.model)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.averaged.update_parameters(self.model)
 
     def configure_optimizers(self) -> Any:
         # Under mixed precision Lightning clips gradients itself, and refuses to with a fused optimiser.

@@ -26,21 +26,24 @@ BLOCK = 1_000_000
 """Steps of items whose outputs are held before the members' are combined."""
 
 
-def assemble(kind: str, facts: dict[str, Any], configs: list[dict[str, Any]]) -> SequenceBundle:
-    """Build the members that ``model.json`` describes, their weights at random."""
+def assemble(kind: str, facts: dict[str, Any], configs: list[dict[str, Any]], weights: list[int]) -> SequenceBundle:
+    """Build the members that ``model.json`` describes, their parameters at random."""
     parsed = SequenceFacts.model_validate(facts)
     members = [SequenceModel(SequenceModelConfig.model_validate(config), parsed) for config in configs]
-    return SequenceBundle(parsed, members)
+    return SequenceBundle(parsed, members, weights)
 
 
 class SequenceBundle:
-    """Members of one data set; they may read different views of it."""
+    """Members of one data set, which may read different views; ``weights`` say how often each counts; none: once."""
 
     trained: np.ndarray | None = None
     """Hashes of the items, and of their groups, that the members were trained on (uint64, rising); none: not known."""
 
-    def __init__(self, facts: SequenceFacts, members: list[SequenceModel]) -> None:
+    def __init__(
+        self, facts: SequenceFacts, members: list[SequenceModel], weights: Sequence[int] | None = None
+    ) -> None:
         self.facts, self.members = facts, members
+        self.weights = list(weights) if weights is not None else [1] * len(members)
 
     @property
     def kind(self) -> str:
@@ -64,8 +67,14 @@ class SequenceBundle:
         predictions = []
         for block in self._blocks(arrays):
             outputs = [self._outputs(member, block, budget) for member in self.members]
-            predictions += combine(self.facts.target, outputs)
+            counted = [one for one, weight in zip(outputs, self.weights, strict=True) for _ in range(weight)]
+            predictions += combine(self.facts.target, counted)
         return predictions
+
+    def outputs(self, arrays: SequenceArrays) -> list[np.ndarray]:
+        """Return what the one member gives for each item of ``arrays``, before it is made a prediction."""
+        (member,) = self.members
+        return [output for block in self._blocks(arrays) for output in self._outputs(member, block, BUDGET)]
 
     def _blocks(self, arrays: SequenceArrays) -> Iterator[SequenceArrays]:
         """Yield ``arrays`` in parts of about ``BLOCK`` steps: outputs of every step are held for no more than those."""

@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from models.cores.registry import CORES, CoreConfig
+from models.cores.registry import READERS, ReaderConfig
 from models.cores.stacked_lstm import LONG, State
 from models.inputs.registry import INPUTS, InputConfig, InputFacts
 from models.objectives.pooling import Carried
@@ -56,7 +56,7 @@ class SequenceModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: InputConfig
-    core: CoreConfig
+    core: ReaderConfig
     head: ObjectiveHeadConfig
 
 
@@ -157,15 +157,15 @@ class SequenceSpace:
     def suggest(self, trial: Suggest) -> SequenceModelConfig:
         """Draw a point; both directions are only read where an item is learned from as a whole."""
         point = INPUTS[self.facts.input.kind].suggest(trial, self.facts.input, list(self.facts.longest))  # type: ignore[arg-type]
-        core = trial.suggest_categorical("core", list(CORES))
+        core = trial.suggest_categorical("core", list(READERS))
         longest = -(-self.facts.longest[point.view] // point.frames_per_step)
         return SequenceModelConfig(
             input=point,
-            core=CORES[core].suggest_reader(trial, self._bidirectional(point.view), longest),
+            core=READERS[core].suggest_reader(trial, self._bidirectional(point.view), longest),
             head=OBJECTIVES[self.facts.kind].head.suggest(trial, self.facts.target),
         )
 
-    def portfolio(self, max_steps: int) -> list[dict[str, Any]]:
+    def portfolio(self) -> list[dict[str, Any]]:
         """Return points that the search begins with, the first one the best guess: parameters as a trial has them."""
         aligning = OBJECTIVES[self.facts.kind].aligning
         points = INPUTS[self.facts.input.kind].portfolio(self.facts.input, aligning)  # type: ignore[arg-type]
@@ -178,7 +178,6 @@ class SequenceSpace:
             "layer_norm": False,
             "bidirectional": True,
             "long_memory": False,
-            "steps": max_steps,
             "learning_rate": 3e-3,
             "weight_decay": 1e-2,
             "batch_size": 32,

@@ -19,7 +19,7 @@ from models.batching import TokenBatches
 from models.cores.stacked_lstm import State
 from models.objectives.registry import OBJECTIVES
 from models.objectives.tag import UNLABELLED, TagHead
-from models.optimisation import optimise
+from models.optimisation import Optimisation, seed_step
 from models.sequence_model import SequenceFacts, SequenceModel
 from models.sequences import Batch, SequenceArrays
 from models.suggest import Suggest
@@ -29,7 +29,7 @@ REPLICATION = 0.5
 
 
 class SequenceTrainingConfig(BaseModel):
-    """How a model is trained; ``steps`` is part of it since the learning rate falls to zero over them."""
+    """How a model is trained, and for how many steps."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,7 +42,7 @@ class SequenceTrainingConfig(BaseModel):
     @classmethod
     def suggest(cls, trial: Suggest, max_steps: int, facts: SequenceFacts) -> SequenceTrainingConfig:
         return cls(
-            steps=trial.suggest_categorical("steps", sorted({max(1, max_steps // part) for part in (1, 2, 4)})),
+            steps=max_steps,
             learning_rate=trial.suggest_float("learning_rate", 1e-3, 1e-2, log=True),
             weight_decay=trial.suggest_float("weight_decay", 1e-4, 1e-1, log=True),
             batch_size=trial.suggest_categorical("batch_size", [16, 32, 64, 128]),
@@ -136,23 +136,18 @@ def gather(
     return arrays.batch(batches.batch(step, rank, world), model.config.input.view, rng)
 
 
-def seed_step(seed: int, step: int, rank: int = 0) -> None:
-    """Make what a step disturbs and drops a function of these alone, so that a resumed training goes on as it would."""
-    torch.manual_seed(int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0]))
-
-
-def train(
+def training_of(
     model: SequenceModel,
     arrays: SequenceArrays,
     batches: TokenBatches,
     config: SequenceTrainingConfig,
     device: torch.device,
-) -> Iterator[tuple[int, float]]:
-    """Train ``model`` in place, yielding the number of finished steps and the loss after each."""
+) -> Optimisation:
+    """Return the training of a model on the items that ``batches`` names."""
 
     def losses_of(step: int) -> Iterator[torch.Tensor]:
         batch = gather(model, arrays, batches, step).to(device)
         seed_step(batches.seed, step)
         return losses(model, batch)
 
-    yield from optimise(model, config, losses_of)
+    return Optimisation(model, config, losses_of)

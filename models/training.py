@@ -1,4 +1,4 @@
-"""The loss of a forecaster, and the bare loop that trials run.
+"""The loss of a forecaster, and the training that trials run.
 
 ``fit`` runs the same pieces under Lightning. Shapes: B windows, F horizon, Q quantiles.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 
 from models.forecaster import Forecaster, Quantiles
-from models.optimisation import optimise
+from models.optimisation import Optimisation, seed_step
 from models.panel import Panel, Windows
 from models.sampling import WindowSampler
 from models.training_config import TrainingConfig
@@ -32,15 +32,16 @@ def pinball_loss(forecast: Quantiles, windows: Windows, levels: torch.Tensor, co
     return (loss_BF * observed_BF).sum() / observed_BF.sum().clamp(min=1)
 
 
-def train(
+def training_of(
     model: Forecaster, panel: Panel, sampler: WindowSampler, config: TrainingConfig, device: torch.device
-) -> Iterator[tuple[int, float]]:
-    """Train a forecaster in place, yielding the number of finished steps and the loss after each."""
+) -> Optimisation:
+    """Return the training of a forecaster on the windows that ``sampler`` draws from ``panel``."""
     levels = torch.tensor(model.facts.quantiles, device=device)
 
     def losses_of(step: int) -> Iterator[torch.Tensor]:
+        seed_step(sampler.seed, step)
         items_B, ends_B = sampler.batch(step)
         windows = panel.gather(items_B, ends_B, model.config.context_length, model.facts.horizon).to(device)
         yield pinball_loss(model(windows), windows, levels, config)
 
-    yield from optimise(model, config, losses_of)
+    return Optimisation(model, config, losses_of)

@@ -10,7 +10,7 @@ from models.suggest import Suggest
 
 
 class TrainingConfig(BaseModel):
-    """How a forecaster is trained; ``steps`` is part of it since the learning rate falls to zero over them."""
+    """How a forecaster is trained, and for how many steps."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,15 +21,10 @@ class TrainingConfig(BaseModel):
     weighting: Literal["error_scale", "none"] = "error_scale"
     grad_clip: float = Field(1.0, gt=0)
 
-    @staticmethod
-    def lengths(max_steps: int) -> list[int]:
-        """Return the lengths of training on offer: small data are overfitted long before ``max_steps``."""
-        return sorted({max(1, max_steps // part) for part in (1, 2, 4, 8)})
-
     @classmethod
     def suggest(cls, trial: Suggest, max_steps: int) -> TrainingConfig:
         return cls(
-            steps=trial.suggest_categorical("steps", cls.lengths(max_steps)),
+            steps=max_steps,
             learning_rate=trial.suggest_float("learning_rate", 5e-4, 1e-2, log=True),
             weight_decay=trial.suggest_float("weight_decay", 1e-4, 1e-1, log=True),
             batch_size=trial.suggest_categorical("batch_size", [64, 128, 256]),

@@ -1,131 +1,238 @@
-"""Stage ``fit``: Lightning trains the best recipes on all devices, in child processes of its own."""
+"""Stage ``fit``: the best trials become an ensemble, which Lightning trains anew on all devices and all data."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import time
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Literal
 
 from prefect import task
 from pydantic import Field
 
-from tasks import children, store
+from tasks import children, ensemble, store
 from tasks.config import Config
-from tasks.environment import Environment, environment
-from tasks.errors import worth_retrying
+from tasks.environment import environment
+from tasks.errors import InputError, worth_retrying
+from tasks.kinds.kind import Learner, LearnerOptions
 from tasks.kinds.registry import kind
 from tasks.progress import Progress
 from tasks.references import Dataset, Model, StudyResult
 
-VERSION = 1
+VERSION = 2
+SPARE = 2.0
+"""Seconds of the time budget that are left for writing the result."""
 
 
 class FitConfig(Config):
-    """How the final model is trained."""
+    """How the final model is made."""
 
     members: int = Field(
-        4,
-        title="Members",
-        description="Models that are trained anew, with seeds of their own, and averaged.",
-        ge=1,
-        le=32,
+        8, title="Members", description="Most networks that predict together; 1: a single one.", ge=1, le=64
     )
-    tolerance: float = Field(
-        0.03,
-        title="Tolerance",
-        description="How much worse than the best trial a member's recipe may be, as a share.",
-        ge=0,
+    max_parameters: int | None = Field(
+        None, title="Parameters", description="Most parameters of all members together; none: no limit.", ge=1
+    )
+    max_latency_ms: float | None = Field(
+        None,
+        title="Latency",
+        description="Most milliseconds that predicting one item may take on one processor; none: no limit.",
+        gt=0,
+    )
+    refit: Literal["auto", "always", "never"] = Field(
+        "auto",
+        title="Refit",
+        description="Train the members anew, on the validation part, too; auto: if newer data help.",
     )
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", title="Precision")
     checkpoint_every: int = Field(100, title="Steps between checkpoints", ge=1)
     seed: int = Field(0, title="Seed", ge=0)
 
 
-@task(name="fit", task_run_name="fit {fit.members} members", retries=1, retry_condition_fn=worth_retrying)
+@task(name="fit", task_run_name="fit at most {fit.members} members", retries=1, retry_condition_fn=worth_retrying)
 def fit_model(dataset: Dataset, study: StudyResult, fit: FitConfig) -> Model:
-    """Train the best recipes of ``study`` on everything before the sealed part.
+    """Choose the trials of ``study`` that predict best together, and train them on everything before the sealed part.
 
-    A killed fit goes on from its last checkpoint; members that were trained stand.
+    It takes no longer than the search left of the time budget: a member that is not trained by then is the trial
+    itself, as the search has left it. A killed fit goes on from its last checkpoint; members that were trained stand.
 
     Raises:
+        InputError: no trial is within the limits on parameters and latency.
         RuntimeError: a training died; the message ends with its log.
     """
     source, found = store.path(dataset), store.path(study)
     key = store.Key("fit", VERSION, fit, (dataset.fingerprint, study.fingerprint))
-    facts = store.commit(key, lambda out: _fit(source, found, dataset.kind, fit, key.work, out))
+    facts = store.commit(key, lambda out: _fit(source, found, dataset.kind, fit, study.seconds_left, key.work, out))
     return Model(key.uri, key.fingerprint, dataset.kind, facts["members"], facts["parameters"])
 
 
-def _fit(source: Path, study: Path, problem: str, fit: FitConfig, work: Path, out: Path) -> dict[str, Any]:
-    recipes = _chosen(json.loads((study / "best.json").read_text()), fit)
-    env = environment()
-    # On one device members train side by side, a processor each; over several devices one after the other.
-    abreast = min(len(recipes), env.workers) if env.devices == 1 else 1
-    jobs = [_write_job(source, problem, recipe, fit, env, work, member) for member, recipe in enumerate(recipes)]
-    with Progress("fit", len(jobs)) as progress:
-        _run(jobs, work, abreast, progress)
-    trained = [json.loads((work / f"member-{member}.json").read_text()) for member in range(len(jobs))]
-    for member in range(len(jobs)):
-        (out / f"member-{member}.safetensors").write_bytes((work / f"member-{member}.safetensors").read_bytes())
-    kind(problem).describe(source, recipes, out)
-    (out / "recipes.json").write_text(json.dumps(recipes, indent=2))
+def _fit(
+    source: Path, study: Path, problem: str, fit: FitConfig, seconds_left: float, work: Path, out: Path
+) -> dict[str, Any]:
+    began = time.time() - _spent(work)
+    deadline = began + seconds_left - SPARE
+    trials = json.loads((study / "best.json").read_text())
+    search = json.loads((study / store.MANIFEST).read_text())["config"]
+    search["metric"] = search["metric"] or kind(problem).SEARCH_METRICS[0]
+    chosen = _chosen(source, study, problem, trials, search, fit, work)
+    parts = [(trials[int(place)], count) for place, count in chosen["counts"].items()]
+    jobs: list[dict[str, Any]] = []
+    if fit.refit != "never" and time.time() < deadline:
+        jobs = _write_jobs(source, problem, parts, search, fit, deadline, work)
+        _run(jobs, work, deadline)
+    helps = _newer_data_help(work, parts)
+    networks = []
+    for number, (trial, count) in enumerate(parts):
+        trained = [job for job in jobs if job["part"] == number and Path(job["weights"]).exists()] if helps else []
+        weights = [Path(job["weights"]) for job in trained] or [study / trial["checkpoint"]]
+        shares = ensemble.shared(count, len(weights))
+        networks += [(trial["recipe"], one, share) for one, share in zip(weights, shares, strict=True) if share]
+    for member, (_, weights_path, _) in enumerate(networks):
+        (out / f"member-{member}.safetensors").write_bytes(weights_path.read_bytes())
+    kind(problem).describe(source, [recipe for recipe, _, _ in networks], [share for *_, share in networks], out)
+    (out / "recipes.json").write_text(json.dumps([recipe for recipe, _, _ in networks], indent=2))
+    trained_facts = [json.loads(path.read_text()) for path in sorted(work.glob("member-*.json"))]
     return {
-        "members": len(recipes),
-        "parameters": sum(facts["parameters"] for facts in trained),
-        "seconds": sum(facts["seconds"] for facts in trained),
-        "trained": trained,
+        "members": len(networks),
+        "parameters": sum(_parameters(weights_path) for _, weights_path, _ in networks),
+        "value": chosen["value"],
+        "best_trial": trials[0]["value"],
+        "newer_data_help": helps,
+        "seconds": round(time.time() - began, 1),
+        "trained": trained_facts,
     }
 
 
-def _chosen(trials: list[dict[str, Any]], fit: FitConfig) -> list[dict[str, Any]]:
-    """Return a recipe for each member: the best trials, those within the tolerance again and again if they are few."""
-    worst = trials[0]["value"] * (1 + fit.tolerance)
-    good = [trial["recipe"] for trial in trials if trial["value"] <= worst]
-    return list(islice(cycle(good), fit.members))
+def _spent(work: Path) -> float:
+    """Return the seconds that earlier attempts took, by what they left."""
+    marks = [path.stat().st_mtime for path in work.iterdir() if path.name != "began"]
+    began = work / "began"
+    if not began.exists():
+        began.touch()
+        return 0.0
+    return max(0.0, max(marks, default=0.0) - began.stat().st_mtime)
 
 
-def _write_job(
-    source: Path, problem: str, recipe: dict[str, Any], fit: FitConfig, env: Environment, work: Path, member: int
-) -> Path:
-    checkpoints = work / f"checkpoints-{member}"
-    checkpoints.mkdir(exist_ok=True)
-    job = {
+def _chosen(
+    source: Path,
+    study: Path,
+    problem: str,
+    trials: list[dict[str, Any]],
+    search: dict[str, Any],
+    fit: FitConfig,
+    work: Path,
+) -> dict[str, Any]:
+    """Return how often each trial counts in the ensemble, by its place, and the ensemble's value."""
+    from tasks.trial_files import read_outputs
+
+    path = work / "chosen.json"
+    if not path.exists():
+        learner = kind(problem).learner(source, LearnerOptions(search["max_steps"], search["metric"]))
+        outputs = [read_outputs(study, trial["trial"]) for trial in trials]
+        costs = [_cost(learner, study, trial, fit) for trial in trials]
+        limit = ensemble.Cost(fit.max_parameters or float("inf"), (fit.max_latency_ms or float("inf")) / 1000)
+        found = ensemble.select(outputs, learner.value, fit.members, costs, limit)
+        if found is None:
+            raise _too_large(costs, fit)
+        path.write_text(json.dumps({"counts": found.counts, "value": found.value}))
+    return json.loads(path.read_text())
+
+
+def _cost(learner: Learner, study: Path, trial: dict[str, Any], fit: FitConfig) -> ensemble.Cost:
+    """Return what a trial's network takes; what is not limited is not measured."""
+    latency = 0.0
+    if fit.max_latency_ms is not None:
+        latency = learner.latency(learner.begin(learner.recipe(trial["recipe"]), 0).model)
+    return ensemble.Cost(_parameters(study / trial["checkpoint"]), latency)
+
+
+def _parameters(weights: Path) -> int:
+    from safetensors import safe_open
+
+    with safe_open(weights, "pt") as tensors:
+        shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
+    return sum(_product(shape) for shape in shapes)
+
+
+def _product(shape: list[int]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _too_large(costs: list[ensemble.Cost], fit: FitConfig) -> InputError:
+    smallest = f"the smallest of the best trials has {min(cost.parameters for cost in costs):,.0f} parameters"
+    if fit.max_latency_ms is not None:
+        smallest += f", the fastest takes {1000 * min(cost.latency for cost in costs):.1f} ms"
+    rule = "fit.max_parameters and fit.max_latency_ms must leave room for one network"
+    return InputError(rule, smallest, "raise them, or narrow search.space to smaller models")
+
+
+def _write_jobs(
+    source: Path,
+    problem: str,
+    parts: list[tuple[dict[str, Any], int]],
+    search: dict[str, Any],
+    fit: FitConfig,
+    deadline: float,
+    work: Path,
+) -> list[dict[str, Any]]:
+    """Write ``jobs.json``: a training for each time that a trial counts, every trial once before any again."""
+    rounds = range(max(count for _, count in parts))
+    order = [(number, again) for again in rounds for number, (_, count) in enumerate(parts) if again < count]
+    jobs = [
+        {
+            "part": number,
+            "recipe": parts[number][0]["recipe"],
+            "seed": fit.seed + member,
+            "checkpoints": str(work / f"checkpoints-{member}"),
+            "weights": str(work / f"member-{member}.safetensors"),
+        }
+        for member, (number, again) in enumerate(order)
+    ]
+    probe = {"recipe": parts[0][0]["recipe"], "seed": search["seed"], "result": str(work / "older.json")}
+    described = {
         "kind": problem,
+        "metric": search["metric"],
         "dataset": str(source),
-        "recipe": recipe,
-        "seed": fit.seed + member,
+        "jobs": jobs,
+        "probe": probe if fit.refit == "auto" else None,
         "precision": fit.precision,
         "checkpoint_every": fit.checkpoint_every,
-        "devices": env.devices,
-        "threads": 1,
-        "checkpoints": str(checkpoints),
-        "weights": str(work / f"member-{member}.safetensors"),
+        "devices": environment().devices,
+        "deadline": deadline,
     }
-    path = work / f"job-{member}.json"
-    path.write_text(json.dumps(job))
-    return path
+    (work / "jobs.json").write_text(json.dumps(described))
+    return jobs
 
 
-def _run(jobs: list[Path], work: Path, abreast: int, progress: Progress) -> None:
-    """Run the jobs whose weights are missing, ``abreast`` at a time."""
-    waiting = [member for member in range(len(jobs)) if not (work / f"member-{member}.safetensors").exists()]
-    running: dict[int, subprocess.Popen[bytes]] = {}
+def _run(jobs: list[dict[str, Any]], work: Path, deadline: float) -> None:
+    """Run the jobs in processes that take one after the other, until all are done or time is up."""
+    for claim in work.glob("*.claim"):
+        claim.unlink()
+    env = environment()
+    # On one device members train side by side, a processor each; over several devices one after the other.
+    abreast = min(len(jobs), env.workers) if env.devices == 1 else min(len(jobs), 1)
+    workers = [_start_worker(work, place) for place in range(abreast)]
     began = time.time()
-    started: list[subprocess.Popen[bytes]] = []
-    with children.stopped_at_exit(started):
-        while waiting or running:
-            while waiting and len(running) < abreast:
-                member = waiting.pop(0)
-                child = children.start("tasks.fit_worker", str(jobs[member]), log=work / f"fit-{member}.log")
-                running[member] = child
-                started.append(child)
+    with children.stopped_at_exit(workers), Progress("fit", max(1, len(jobs))) as progress:
+        while any(worker.poll() is None for worker in workers) and time.time() < deadline:
             time.sleep(0.1)
-            for member in [member for member, child in running.items() if child.poll() is not None]:
-                if running.pop(member).returncode:
-                    log = children.tail(work / f"fit-{member}.log")
-                    raise RuntimeError(f"training of member {member} died; its log ends:\n{log}")
-            done = len(jobs) - len(waiting) - len(running)
-            progress.update(done, time.time() - began, f"{len(running)} in training")
+            for place, worker in enumerate(workers):
+                if worker.poll():
+                    log = children.tail(work / f"fit-{place}.log")
+                    raise RuntimeError(f"training died; its log ends:\n{log}")
+            done = sum(Path(job["weights"]).exists() for job in jobs)
+            progress.update(done, time.time() - began, "members trained")
+
+
+def _start_worker(work: Path, place: int) -> subprocess.Popen[bytes]:
+    return children.start("tasks.fit_worker", str(work / "jobs.json"), log=work / f"fit-{place}.log")
+
+
+def _newer_data_help(work: Path, parts: list[tuple[dict[str, Any], int]]) -> bool:
+    """Say whether the first member learned more from data up to the validation part than from older ones alone."""
+    older = work / "older.json"
+    return not older.exists() or parts[0][0]["value"] < json.loads(older.read_text())["value"]

@@ -1,4 +1,4 @@
-"""The child of ``fit`` that trains one member under Lightning: ``python -m tasks.fit_worker JOB.json``.
+"""A child of ``fit`` that trains members under Lightning, one by one: ``python -m tasks.fit_worker JOBS.json``.
 
 With one device it trains in this process; with more it becomes torchrun, whose ranks run this module again. The flow is
 never executed again, and no rank outlives its parent.
@@ -12,6 +12,7 @@ import os
 import sys
 import time
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,66 +26,132 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: str
-    dataset: Path
+    part: int
     recipe: dict[str, Any]
     seed: int
-    precision: str
-    checkpoint_every: int
-    devices: int
-    threads: int
     checkpoints: Path
     weights: Path
 
 
-def launch(job: Path, devices: int) -> None:
+class Probe(BaseModel):
+    """A recipe to be trained on older data alone; ``result`` is the JSON file for the ``value`` that it comes to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    recipe: dict[str, Any]
+    seed: int
+    result: Path
+
+
+class Jobs(BaseModel):
+    """What is to be trained. ``deadline`` is a time on ``time.time``'s clock."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    metric: str
+    dataset: Path
+    jobs: list[Job]
+    probe: Probe | None
+    precision: str
+    checkpoint_every: int
+    devices: int
+    deadline: float
+
+
+def launch(path: Path, devices: int) -> None:
     """Run ``devices`` ranks of this module under torchrun, in this process."""
     from torch.distributed import run
 
     os.environ[PARENT] = str(os.getpid())
-    run.main(["--standalone", "--nproc-per-node", str(devices), "-m", "tasks.fit_worker", str(job)])
+    run.main(["--standalone", "--nproc-per-node", str(devices), "-m", "tasks.fit_worker", str(path)])
 
 
-def train(job: Job) -> None:
-    """Train the member, from its last checkpoint if there is one, and let rank 0 write its weights."""
+def work(jobs: Jobs) -> None:
+    """Train what no other process has taken, until nothing is left or time is up."""
     import torch
 
+    torch.set_num_threads(1)
+    if jobs.probe is not None and _takes(jobs, jobs.probe.result):
+        probe(jobs, jobs.probe)
+    for job in jobs.jobs:
+        if time.time() < jobs.deadline and _takes(jobs, job.weights):
+            train(jobs, job)
+
+
+def _takes(jobs: Jobs, result: Path) -> bool:
+    """Say whether ``result`` is this process's to make; ranks of one training make all of them together."""
+    if result.exists():
+        return False
+    if jobs.devices > 1:
+        return True
+    try:
+        os.close(os.open(result.with_suffix(".claim"), os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def probe(jobs: Jobs, asked: Probe) -> None:
+    """Write what a recipe comes to that was trained without the newest of the training data, as a trial is."""
+    from tasks.kinds.kind import LearnerOptions
     from tasks.kinds.registry import kind
 
-    torch.set_num_threads(job.threads)
-    trainer = _trainer(job)
+    learner = kind(jobs.kind).learner(jobs.dataset, LearnerOptions(None, jobs.metric))
+    recipe = learner.recipe(asked.recipe)
+    training = learner.older(recipe, asked.seed)
+    if training is None:
+        return
+    for _ in training.run():
+        if time.time() >= jobs.deadline:
+            return
+    partial = asked.result.with_suffix(".partial")
+    partial.write_text(json.dumps({"value": learner.value([learner.outputs(training.average)])}))
+    partial.rename(asked.result)
+
+
+def train(jobs: Jobs, job: Job) -> None:
+    """Train the member, from its last checkpoint if there is one; rank 0 writes its weights unless time was up."""
+    from tasks.kinds.registry import kind
+
+    job.checkpoints.mkdir(exist_ok=True)
+    trainer = _trainer(jobs, job)
     began = time.time()
-    module = kind(job.kind).training(job.dataset, job.recipe, job.seed)
+    module = kind(jobs.kind).training(jobs.dataset, job.recipe, job.seed)
     last = job.checkpoints / "last.ckpt"
     facts: dict[str, Any] = {"resumed": last.exists()}
     trainer.fit(module, ckpt_path=last if facts["resumed"] else None)
-    facts |= {"steps": trainer.global_step, "seconds": round(time.time() - began, 2), "digests": _digests(module.model)}
+    facts |= {"steps": trainer.global_step, "seconds": round(time.time() - began, 2), "digests": _digests(module)}
     if len(set(facts["digests"])) > 1:
         raise RuntimeError(f"the ranks must end with the same weights (got digests {facts['digests']})")
-    if trainer.is_global_zero:
+    if trainer.is_global_zero and trainer.global_step >= job.recipe["training"]["steps"]:
         _write(job, module, facts)
 
 
-def _trainer(job: Job) -> Any:
-    """Return Lightning's trainer, which checkpoints and does nothing else beside training."""
+def _trainer(jobs: Jobs, job: Job) -> Any:
+    """Return Lightning's trainer, which checkpoints, looks at the clock, and does nothing else beside training."""
     import pytorch_lightning as lightning
     import torch
-    from pytorch_lightning.callbacks import ModelCheckpoint
+    from pytorch_lightning.callbacks import ModelCheckpoint, Timer
     from pytorch_lightning.strategies import DDPStrategy
 
     on_gpu = torch.cuda.is_available()
-    strategy: Any = DDPStrategy(process_group_backend="nccl" if on_gpu else "gloo") if job.devices > 1 else "auto"
+    strategy: Any = DDPStrategy(process_group_backend="nccl" if on_gpu else "gloo") if jobs.devices > 1 else "auto"
     keeper = ModelCheckpoint(
-        dirpath=job.checkpoints, filename="last", every_n_train_steps=job.checkpoint_every, enable_version_counter=False
+        dirpath=job.checkpoints,
+        filename="last",
+        every_n_train_steps=jobs.checkpoint_every,
+        enable_version_counter=False,
     )
+    timer = Timer(timedelta(seconds=max(0.0, jobs.deadline - time.time())), interval="step", verbose=False)
     return lightning.Trainer(
         accelerator="gpu" if on_gpu else "cpu",
-        devices=job.devices,
+        devices=jobs.devices,
         strategy=strategy,
-        precision=job.precision,  # type: ignore[arg-type]
+        precision=jobs.precision,  # type: ignore[arg-type]
         max_steps=job.recipe["training"]["steps"],
         gradient_clip_val=job.recipe["training"]["grad_clip"],
-        callbacks=[keeper],
+        callbacks=[keeper, timer],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -93,14 +160,14 @@ def _trainer(job: Job) -> Any:
     )
 
 
-def _digests(model: Any) -> list[str]:
+def _digests(module: Any) -> list[str]:
     """Return a digest of the weights of each rank."""
     import hashlib
 
     import torch.distributed as distributed
 
     mine = hashlib.sha256()
-    for tensor in model.state_dict().values():
+    for tensor in module.state_dict().values():
         mine.update(tensor.detach().cpu().numpy().tobytes())
     if not distributed.is_initialized():
         return [mine.hexdigest()[:16]]
@@ -114,8 +181,7 @@ def _write(job: Job, module: Any, facts: dict[str, Any]) -> None:
     from models import bundle
 
     partial = job.weights.with_suffix(".partial")
-    bundle.save_weights(module.model.cpu(), partial)
-    facts["parameters"] = sum(parameter.numel() for parameter in module.model.parameters())
+    bundle.save_weights(module.average.cpu(), partial)
     job.weights.with_suffix(".json").write_text(json.dumps(facts))
     partial.rename(job.weights)
 
@@ -124,8 +190,8 @@ if __name__ == "__main__":
     die_with_parent()
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    described = Job.model_validate_json(Path(sys.argv[1]).read_text())
+    described = Jobs.model_validate_json(Path(sys.argv[1]).read_text())
     if described.devices > 1 and "RANK" not in os.environ:
         launch(Path(sys.argv[1]), described.devices)
     else:
-        train(described)
+        work(described)

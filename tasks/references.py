@@ -56,13 +56,23 @@ class Dataset(Reference):
 
 @dataclass(frozen=True)
 class StudyResult(Reference):
-    """An Optuna study's outcome: its name in the study storage and the best configurations as JSON."""
+    """An Optuna study's outcome: its name in the study storage and the best configurations as JSON.
+
+    ``seconds_left`` is what the search left of the time budget.
+    """
 
     stage: ClassVar[str] = "search"
 
     study_name: str
     trials: int
     best_value: float
+    seconds_left: float
+
+    @classmethod
+    def of(cls, uri: str, fingerprint: str, facts: dict[str, Any]) -> StudyResult:
+        """Return the reference to what a search wrote ``facts`` of into its manifest."""
+        names = ("study_name", "trials", "best_value", "seconds_left")
+        return cls(uri, fingerprint, **{name: facts[name] for name in names})
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tasks.environment import environment
 from tasks.errors import worth_retrying
 from tasks.kinds.metric import parse
 from tasks.kinds.registry import kind
-from tasks.references import Evaluation, Model, ModelVersion, Report
+from tasks.references import Dataset, Evaluation, Model, ModelVersion, Report, StudyResult
 from tasks.registry import (
     CHALLENGER,
     CHAMPION,
@@ -31,6 +31,7 @@ from tasks.registry import (
     DECISION,
     FINGERPRINT,
     RIVAL,
+    STUDY,
     client,
     find_version,
     holder,
@@ -55,6 +56,25 @@ class RegisterConfig(Config):
         title="Promote",
         description="auto: the challenger becomes champion if no baseline and no champion is better.",
     )
+
+
+@task(name="find previous search")
+def find_previous(name: str, dataset: Dataset) -> StudyResult | None:
+    """Return the search that one on ``dataset`` goes on from, that of the champion, or none if the store lacks it.
+
+    A data set that a version was made from already keeps the search of that day, so that nothing is searched twice.
+    """
+    known = client().search_model_versions(f"name='{name}' and tags.`{DATA}`='{dataset.fingerprint}'")
+    if known:
+        own = store.stored("search", known[0].tags.get(STUDY, ""))
+        return _study(*own["inputs"][1:2]) if own else None
+    champion = holder(name, CHAMPION)
+    return _study(champion.tags.get(STUDY, "")) if champion else None
+
+
+def _study(fingerprint: str = "") -> StudyResult | None:
+    found = store.stored("search", fingerprint) if fingerprint else None
+    return StudyResult.of(f"search/{fingerprint}", fingerprint, found["facts"]) if found else None
 
 
 @task(name="find rival")
@@ -130,7 +150,7 @@ def _log_run(name: str, experiment: dict[str, Any], model: Model, evaluation: Ev
         experiment_id=_experiment_id(name), tags=tags, run_name=f"{name} {model.fingerprint[:6]}"
     ) as run:
         mlflow.log_params(_parameters(experiment))
-        mlflow.log_metrics(_metrics(facts) | {"parameters": float(model.parameters), "members": float(model.members)})
+        mlflow.log_metrics(_metrics(facts) | _costs(model))
         mlflow.log_artifact(str(store.path(report) / "report.html"))
         written = kind(model.kind).card(described, facts)
         mlflow.log_text(model_card(name, written, facts, table["findings"]), "model_card.md")
@@ -189,7 +209,7 @@ def _create_version(
     logged = mlflow_client.search_logged_models([experiment.experiment_id], f"source_run_id = '{run_id}'")[0]
     tags = {
         FINGERPRINT: model.fingerprint,
-        DATA: store.manifest(model)["inputs"][0],
+        **dict(zip((DATA, STUDY), store.manifest(model)["inputs"], strict=False)),
         "carousel.code": version_of("carousel"),
     }
     tags |= {RIVAL: rival.version} if rival else {}
@@ -230,6 +250,19 @@ def _gate(
     if champion is not None and str(champion.version) not in (version, rival.version if rival else ""):
         return f"version {champion.version} became champion meanwhile, and was not compared"
     return PROMOTED
+
+
+def _costs(model: Model) -> dict[str, float]:
+    """Return the size of ``model``, and where the seconds of its search and fit went."""
+    made = store.manifest(model)
+    costs = {"parameters": float(model.parameters), "members": float(model.members)}
+    if "seconds" in made:
+        costs["fit_seconds"] = float(made["seconds"])
+    if searched := store.stored("search", "".join(made["inputs"][1:2])):
+        spent = {"": searched["facts"]["seconds"]} | {f"_{name}": s for name, s in searched["facts"]["clock"].items()}
+        costs |= {f"search_seconds{account}": float(seconds) for account, seconds in spent.items()}
+        costs |= {"trials": float(searched["facts"]["trials"])}
+    return costs
 
 
 def _parameters(experiment: dict[str, Any], prefix: str = "") -> dict[str, Any]:

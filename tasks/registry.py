@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from models.bundle import Bundle
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-FINGERPRINT, DATA, RIVAL, DECISION = "carousel.model", "carousel.data", "carousel.rival", "carousel.decision"
-"""Tags of a version: fingerprints of the model and of its data set, the version that it was measured against, and what
-the gate decided."""
+FINGERPRINT, DATA, STUDY = "carousel.model", "carousel.data", "carousel.study"
+"""Tags of a version: fingerprints of the model, of its data set and of its search."""
+RIVAL, DECISION = "carousel.rival", "carousel.decision"
+"""Tags of a version: the version that it was measured against, and what the gate decided."""
 
 _opened: set[str] = set()
 

@@ -14,6 +14,7 @@ from prefect import task
 from pydantic import Field
 
 from tasks import children, space, store
+from tasks.clock import total
 from tasks.config import Config, Duration, seconds
 from tasks.environment import environment
 from tasks.errors import worth_retrying
@@ -24,26 +25,34 @@ from tasks.references import Dataset, StudyResult
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
-VERSION = 1
-KEPT = 8
-"""Best trials whose recipe and checkpoint the result keeps."""
-MOST_RESTARTS = 5
+VERSION = 2
+KEPT = 16
+"""Best trials of which the result keeps recipe, weights and outputs."""
+FIT_SHARE = 0.3
+"""Share of the time budget that is left to ``fit``."""
+TAKEN_OVER = 5
+"""Best trials of the search before that a retraining begins with."""
+MOST_DEATHS = 5
+"""Workers that may die one after the other without a rung climbed in between."""
 
 
 class SearchConfig(Config):
     """The budget of the search and how it compares trials."""
 
     time_budget: Duration = Field(
-        "10m", title="Time budget", description="Wall-clock time of the search, such as 90s, 2m or 1h30m."
+        "10m",
+        title="Time budget",
+        description="Wall-clock time of search and fit together, such as 90s, 2m or 1h30m.",
     )
     max_trials: int = Field(
-        100, title="Trials", description="The search ends after as many trials, pruned ones included.", ge=1
+        1000, title="Trials", description="The search begins no more trials, pruned ones included.", ge=1
     )
     max_steps: int | None = Field(
         None,
         title="Optimiser steps",
-        description="Length of the longest trial; none: chosen by the size of the data.",
+        description="Length of the longest trial; none: as long as it gets better.",
         ge=10,
     )
     space: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
@@ -54,33 +63,47 @@ class SearchConfig(Config):
     metric: str | None = Field(
         None, title="Metric", description="What trials are compared by on the validation part; none: the kind's first."
     )
-    pruning: bool = Field(True, title="Pruning", description="Stop a trial that falls behind the median of its peers.")
+    pruning: bool = Field(
+        True, title="Pruning", description="Only the better half of the trials goes on after each rung of steps."
+    )
     seed: int = Field(0, title="Seed", ge=0)
 
 
 @task(name="search", task_run_name="search for {search.time_budget}", retries=1, retry_condition_fn=worth_retrying)
-def search_models(dataset: Dataset, search: SearchConfig) -> StudyResult:
+def search_models(dataset: Dataset, search: SearchConfig, previous: StudyResult | None = None) -> StudyResult:
     """Search the LSTM family on ``dataset``.
 
-    A killed search goes on where it was: finished trials stand, those that were cut off are run again, and only what
-    is left of the time budget is spent.
+    A killed search goes on where it was: trials stand at their last rung, and only what is left of the time budget is
+    spent.
+
+    Args:
+        dataset: what to learn.
+        search: the budget, of which a part is left to ``fit``.
+        previous: a search on an earlier state of the same data, whose best trials this one begins with.
 
     Raises:
         InputError: ``search.space`` names what is not searched, or a value that is none of its choices.
         RuntimeError: no trial reached its first validation, or workers keep dying; the message ends with their log.
     """
     source = store.path(dataset)
-    key = store.Key("search", VERSION, search, (dataset.fingerprint,))
+    start = store.path(previous) if previous else None
+    inputs = (dataset.fingerprint, *([previous.fingerprint] if previous else []))
+    key = store.Key("search", VERSION, search, inputs)
     metric = search.metric or kind(dataset.kind).SEARCH_METRICS[0]
-    facts = store.commit(key, lambda out: _search(source, dataset.kind, metric, search, key, out))
-    return StudyResult(key.uri, key.fingerprint, facts["study_name"], facts["trials"], facts["best_value"])
+    facts = store.commit(key, lambda out: _search(source, dataset.kind, metric, search, start, key, out))
+    return StudyResult.of(key.uri, key.fingerprint, facts)
 
 
-def _search(source: Path, problem: str, metric: str, search: SearchConfig, key: store.Key, out: Path) -> dict[str, Any]:
+def _search(
+    source: Path, problem: str, metric: str, search: SearchConfig, start: Path | None, key: store.Key, out: Path
+) -> dict[str, Any]:
     from tasks import studies
 
-    study = _open_study(f"search-{key.fingerprint}", source, problem, metric, search)
+    began = time.time()
+    study = _open_study(f"search-{key.fingerprint}", source, problem, metric, search, start)
     spent = study.user_attrs.get("seconds", 0.0)
+    # A search that was killed has spent what it had; its clock goes on from there.
+    began -= spent
     assignment = {
         "kind": problem,
         "metric": metric,
@@ -88,19 +111,27 @@ def _search(source: Path, problem: str, metric: str, search: SearchConfig, key: 
         "storage": environment().studies_uri,
         "dataset": str(source),
         "work": str(key.work),
-        "deadline": time.time() + seconds(search.time_budget) - spent,
+        "began": began,
+        "deadline": began + seconds(search.time_budget) * (1 - FIT_SHARE),
         "search": search.model_dump(mode="json"),
     }
     (key.work / "assignment.json").write_text(json.dumps(assignment))
-    _run_workers(study, key.work, metric, search, spent)
-    best = studies.ranked(study)
+    count = _run_workers(study, key.work, metric, search, began)
+    best = studies.ranked(study)[:KEPT]
     if not best:
         log = children.tail(key.work / "worker-0.log")
         raise RuntimeError(f"no trial came to its first validation; the first worker's log ends:\n{log}")
-    return _write_result(study, best[:KEPT], key.work, out)
+    studies.settle(study, KEPT)
+    facts = _write_result(study, best, key.work, out)
+    wall = time.time() - began
+    clock = total(sorted(key.work.glob("clock-*.json")))
+    left = max(0.0, seconds(search.time_budget) - wall)
+    return facts | {"seconds": round(wall, 1), "seconds_left": round(left, 1), "workers": count, "clock": clock}
 
 
-def _open_study(name: str, source: Path, problem: str, metric: str, search: SearchConfig) -> optuna.Study:
+def _open_study(
+    name: str, source: Path, problem: str, metric: str, search: SearchConfig, start: Path | None
+) -> optuna.Study:
     """Create the study with its portfolio, or take it up again."""
     import optuna
 
@@ -112,47 +143,59 @@ def _open_study(name: str, source: Path, problem: str, metric: str, search: Sear
     with FileLock(environment().root / "optuna.lock"):
         storage = studies.open_storage(environment().studies_uri)
         study = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
-    studies.retake(study)
+    studies.release(study)
     if "portfolio" not in study.user_attrs:
         learner = kind(problem).learner(source, LearnerOptions(search.max_steps, metric))
         space.check(search.space, learner.suggest)
         for note in learner.notes():
             logging.getLogger("carousel.search").info(note)
+        for point, weights in _beginnings(start):
+            study.enqueue_trial(space.narrowed(point, search.space), user_attrs={"start": weights}, skip_if_exists=True)
         for point in learner.portfolio():
             study.enqueue_trial(space.narrowed(point, search.space), skip_if_exists=True)
         study.set_user_attr("portfolio", True)
     return study
 
 
-def _run_workers(study: optuna.Study, work: Path, metric: str, search: SearchConfig, spent: float) -> None:
-    """Keep the workers running until each has ended of itself; a dead one's trial is run again by its successor."""
+def _beginnings(start: Path | None) -> list[tuple[dict[str, Any], str]]:
+    """Return parameters and weights of the best trials of the search whose result stands at ``start``.
+
+    Its trials never saw what lies after their training part, nor does the one that begins with their weights: an
+    older training part is no longer than a newer one, and a part of items keeps its items.
+    """
+    if start is None:
+        return []
+    found = json.loads((start / "best.json").read_text())[:TAKEN_OVER]
+    return [(trial["params"], str(start / trial["checkpoint"])) for trial in found]
+
+
+def _run_workers(study: optuna.Study, work: Path, metric: str, search: SearchConfig, began: float) -> int:
+    """Keep the workers running until each has ended of itself; a dead one's trial is taken up by its successor."""
     from tasks import studies
 
     count = min(environment().workers, search.max_trials)
     workers = [_start_worker(work, i) for i in range(count)]
-    restarts, began, noted = 0, time.time(), 0.0
-    with (
-        children.stopped_at_exit(workers),
-        Progress("search", search.max_trials, seconds(search.time_budget)) as progress,
-    ):
+    budget = seconds(search.time_budget) * (1 - FIT_SHARE)
+    deaths, noted, told = 0, 0.0, 0
+    with children.stopped_at_exit(workers), Progress("search", search.max_trials, budget) as progress:
         while any(worker.poll() is None for worker in workers):
-            time.sleep(0.2)
+            time.sleep(0.1)
             for i, worker in enumerate(workers):
                 if worker.poll():
-                    studies.retake(study, worker=str(i))
-                    restarts += 1
-                    if restarts > MOST_RESTARTS:
+                    studies.release(study, worker=str(i))
+                    deaths, told = (1 if (now := studies.rungs_climbed(study)) > told else deaths + 1), now
+                    if deaths > MOST_DEATHS:
                         log = children.tail(work / f"worker-{i}.log")
-                        raise RuntimeError(f"search workers died {restarts} times; the last one's log ends:\n{log}")
+                        raise RuntimeError(f"search workers died {deaths} times in a row; the last log ends:\n{log}")
                     workers[i] = _start_worker(work, i)
-            elapsed = spent + time.time() - began
-            if elapsed - noted > 2:
+            if (elapsed := time.time() - began) - noted > 2:
                 noted = elapsed
                 study.set_user_attr("seconds", elapsed)
-                done = [t for t in studies.counted(study) if t.state.is_finished()]
-                values = [t.value for t in studies.ranked(study)]
-                progress.update(len(done), elapsed, f"best {metric} {values[0]:.4f}" if values else "first trials")
-    study.set_user_attr("seconds", spent + time.time() - began)
+                best = studies.ranked(study)
+                value = f"best {metric} {studies.progress(best[0]).best[-1]:.4f}" if best else "first trials"
+                progress.update(len(studies.begun(study)), elapsed, value)
+    study.set_user_attr("seconds", time.time() - began)
+    return count
 
 
 def _start_worker(work: Path, index: int) -> subprocess.Popen[bytes]:
@@ -160,29 +203,20 @@ def _start_worker(work: Path, index: int) -> subprocess.Popen[bytes]:
     return children.start("tasks.search_worker", str(work / "assignment.json"), str(index), log=log)
 
 
-def _write_result(study: optuna.Study, best: list[Any], work: Path, out: Path) -> dict[str, Any]:
-    """Write ``best.json`` and the checkpoints of the best trials."""
+def _write_result(study: optuna.Study, best: list[FrozenTrial], work: Path, out: Path) -> dict[str, Any]:
+    """Write ``best.json``, and weights and outputs of the best trials."""
     from tasks import studies
+    from tasks.trial_files import TrialFiles, name
 
     kept = []
     for trial in best:
-        checkpoint = trial.user_attrs["checkpoint"]
-        (out / checkpoint).write_bytes((work / checkpoint).read_bytes())
-        kept.append(
-            {
-                "trial": trial.number,
-                "value": trial.value,
-                "recipe": trial.user_attrs["recipe"],
-                "checkpoint": checkpoint,
-            }
-        )
+        TrialFiles(work).copy_best(trial.number, out)
+        told = studies.progress(trial)
+        recipe = trial.user_attrs["recipe"]
+        # What was validated best is what is trained anew: as many steps, no more.
+        recipe = recipe | {"training": recipe["training"] | {"steps": told.step}}
+        found = {"trial": trial.number, "value": told.best[-1], "params": trial.params, "recipe": recipe}
+        kept.append(found | {"checkpoint": f"{name(trial.number)}.safetensors", "seconds": told.training})
     (out / "best.json").write_text(json.dumps(kept, indent=2))
-    trials = [t for t in studies.counted(study) if t.state.is_finished()]
-    training = sum(t.user_attrs.get("seconds", 0.0) for t in trials)
-    return {
-        "study_name": study.study_name,
-        "trials": len(trials),
-        "best_value": best[0].value,
-        "seconds": round(study.user_attrs["seconds"], 1),
-        "trial_seconds": round(training, 1),
-    }
+    value = kept[0]["value"]
+    return {"study_name": study.study_name, "trials": len(studies.begun(study)), "best_value": value}

@@ -1,11 +1,12 @@
-"""One worker of a search: asks, trains, reports and tells until the budget is spent. ``python -m tasks.search_worker``.
+"""One worker of a search: takes the trial that is next, trains it by a rung, tells. ``python -m tasks.search_worker``.
 
 It lives through the study, so a trial costs its training and nothing else.
 """
 
 from __future__ import annotations
 
-import json
+import os
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -14,26 +15,36 @@ from typing import Any
 import optuna
 import torch
 from filelock import FileLock
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict
 
+from models import bundle
+from models.optimisation import Optimisation
+from tasks import halving
 from tasks.children import die_with_parent
-from tasks.config import seconds
+from tasks.clock import Clock
 from tasks.kinds.kind import Learner, LearnerOptions
 from tasks.kinds.registry import kind
 from tasks.search import SearchConfig
 from tasks.space import Narrowed
-from tasks.studies import counted, open_storage
+from tasks.studies import begun, handle, open_storage, progress, ranked, set_progress, standings, view
+from tasks.trial_files import TrialFiles
 
-CHECKS = 10
-"""Validations of a trial, evenly over its steps; trials of different lengths are compared at equal shares of them."""
+SHARE = 0.5
+"""Part of the trials of a rung that climb the next one."""
 
-SLOWEST = 1 / 6
-"""Share of the time budget that one trial may take."""
+CLOSING = 0.75
+"""Share of the time after which no new trial is begun while a frozen one may go on."""
+
+FEWEST_TIMED = 5
+"""Steps after which the time that one takes is known."""
+
+KEPT_FILES = 32
+"""Best trials whose weights are kept while the search runs."""
 
 
 class Assignment(BaseModel):
-    """What a worker is told. ``deadline`` is a time on ``time.time``'s clock."""
+    """What a worker is told. ``began`` and ``deadline`` are times on ``time.time``'s clock."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,89 +54,231 @@ class Assignment(BaseModel):
     storage: str
     dataset: Path
     work: Path
+    began: float
     deadline: float
     search: SearchConfig
 
 
-def main(assignment: Assignment, worker: str) -> None:
-    """Run trials until the deadline or until ``max_trials`` are taken."""
-    torch.set_num_threads(1)
-    options = LearnerOptions(assignment.search.max_steps, assignment.metric)
-    learner = kind(assignment.kind).learner(assignment.dataset, options)
-    storage = open_storage(assignment.storage)
-    study = optuna.load_study(study_name=assignment.study_name, storage=storage)
-    # A resumed study must not draw the same points again.
-    seed = assignment.search.seed + 1000 * len(study.get_trials(deepcopy=False)) + int(worker)
-    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=8)
-    study.pruner = _pruner(assignment.search)
-    lock = FileLock(assignment.work / "ask.lock")
-    while (trial := _ask(study, assignment, lock, worker)) is not None:
-        run_trial(study, trial, learner, assignment)
+SLOW_SHARE, SLOW_TIMES = 0.1, 3.0
+"""A new trial is too slow whose first rung takes this share of the search, and so many times as long as others' do."""
 
 
-def _pruner(search: SearchConfig) -> optuna.pruners.BasePruner:
-    if not search.pruning:
-        return optuna.pruners.NopPruner()
-    return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3)
+class Diverged(Exception):
+    """A training whose loss or value is no number any more."""
 
 
-def _ask(study: optuna.Study, assignment: Assignment, lock: FileLock, worker: str) -> optuna.Trial | None:
-    """Take the next trial, or none when the budget is spent."""
-    with lock:
-        taken = [t for t in counted(study) if t.state != TrialState.WAITING]
-        late = time.time() >= assignment.deadline and any(t.state.is_finished() for t in taken)
-        if len(taken) >= assignment.search.max_trials or late:
+class TooSlow(Exception):
+    """A training that takes many times as long as those of other trials."""
+
+
+class Worker:
+    """Trains trials of one study until the deadline, or until nothing is left to train."""
+
+    def __init__(self, assignment: Assignment, name: str) -> None:
+        self.assignment, self.search, self.name = assignment, assignment.search, name
+        self.clock = Clock()
+        options = LearnerOptions(self.search.max_steps, assignment.metric)
+        self.learner: Learner = kind(assignment.kind).learner(assignment.dataset, options)
+        self.study = optuna.load_study(study_name=assignment.study_name, storage=open_storage(assignment.storage))
+        self.study.sampler = optuna.samplers.RandomSampler(seed=self.search.seed)
+        self.share = SHARE if self.search.pruning else 1.0
+        self.lock = FileLock(assignment.work / "ask.lock")
+        self.files = TrialFiles(assignment.work)
+        self.ladder = self.learner.ladder()
+        self._ended: set[int] = set()
+        self._held: tuple[int, Optimisation] | None = None
+        """The trial that was trained last, as it stands: it need not be read again if it goes on."""
+
+    def run(self) -> None:
+        while not self._over():
+            with self.lock:
+                trial = self._next()
+            if trial is not None:
+                self.climb(trial)
+            elif any(one.busy for one in standings(begun(self.study))):
+                # What another worker finds may let a frozen trial go on.
+                with self.clock.on("idle"):
+                    time.sleep(0.1)
+            else:
+                break
+            self.clock.write(self.assignment.work / f"clock-{self.name}-{os.getpid()}.json")
+
+    def _over(self) -> bool:
+        """Say whether time is up; the first value is waited for, however long it takes."""
+        return time.time() >= self.assignment.deadline and bool(ranked(self.study))
+
+    def _next(self) -> FrozenTrial | None:
+        """Take the trial that is to be trained next; None: there is none now."""
+        trials = begun(self.study)
+        stand = standings(trials)
+        chosen = halving.thawed(stand, len(self.ladder), self.share)
+        full = len(trials) >= self.search.max_trials
+        if chosen is None and (full or self._closing()):
+            chosen = halving.best_waiting(stand, len(self.ladder))
+        if chosen is None:
+            # A trial of which the worker died before its first rung.
+            chosen = next((one for one in stand if one.open and not one.busy and one.rung == 0), None)
+        if chosen is not None:
+            trial = self.study.get_trials(deepcopy=False)[chosen.number]
+        elif not full:
+            trial = self._begin(len(trials))
+        else:
             return None
-        trial = study.ask()
-        trial.set_user_attr("worker", worker)
+        handle(self.study, trial).set_user_attr("worker", self.name)
         return trial
 
+    def _closing(self) -> bool:
+        spent = time.time() - self.assignment.began
+        return spent >= CLOSING * (self.assignment.deadline - self.assignment.began)
 
-def run_trial(study: optuna.Study, trial: optuna.Trial, learner: Learner, assignment: Assignment) -> None:
-    """Train one trial and tell the study how it ended; the checkpoint is written before the study knows of it."""
-    began = time.time()
-    recipe = learner.suggest(Narrowed(trial, assignment.search.space))
-    trial.set_user_attr("recipe", recipe.model_dump(mode="json"))
-    value, state = float("nan"), TrialState.COMPLETE
-    try:
-        for check, (_, value) in enumerate(learner.train(recipe, assignment.search.seed, CHECKS), start=1):
+    def _begin(self, number: int) -> FrozenTrial:
+        """Begin a new trial: the next of those that were enqueued, else one that the sampler draws."""
+        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if not waiting:
+            # A resumed study must not draw the same points again.
+            drawn = view(self.study, self.search.seed + number).ask()
+            self.learner.suggest(Narrowed(drawn, self.search.space))
+            self.study.enqueue_trial(drawn.params)
+        number = self.study.ask().number
+        return self.study.get_trials(deepcopy=False)[number]
+
+    def climb(self, trial: FrozenTrial) -> None:
+        """Train ``trial`` to its next rung, and tell the study how it stands."""
+        reporting = handle(self.study, trial)
+        try:
+            self._climb(trial, reporting)
+        except Diverged as error:
+            self._end(trial, TrialState.FAIL, failure=str(error))
+        except TooSlow as error:
+            self._end(trial, TrialState.PRUNED, slow=str(error))
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            self._halve_batch(trial, reporting, error)
+        if trial.number not in self._ended:
+            reporting.set_user_attr("worker", "")
+
+    def _climb(self, trial: FrozenTrial, reporting: optuna.Trial) -> None:
+        stood = progress(trial)
+        training = self._training(trial)
+        best, step, trained, validated = (stood.best or [float("inf")])[-1], stood.step, 0.0, 0.0
+        most = float("inf") if stood.best else self._most_seconds_a_step()
+        for check in self.ladder[len(stood.best)]:
+            began = time.perf_counter()
+            with self.clock.on("training"):
+                whole = self._advance(training, check, most)
+            trained += time.perf_counter() - began
+            if not whole:
+                return
+            began = time.perf_counter()
+            with self.clock.on("validation"):
+                outputs = self.learner.outputs(training.average)
+                value = self.learner.value([outputs])
+            validated += time.perf_counter() - began
             if value != value:
-                break
-            trial.report(value, check)
-            if trial.should_prune() or _too_slow(time.time() - began, check, study, assignment):
-                state = TrialState.PRUNED
-                break
-            if time.time() >= assignment.deadline:
-                state = TrialState.PRUNED if check < CHECKS else TrialState.COMPLETE
-                break
-    except torch.OutOfMemoryError as error:
-        value = float("nan")
-        trial.set_user_attr("failure", str(error))
-    if value != value:
-        state = TrialState.FAIL
-    else:
-        learner.save(assignment.work / f"trial-{trial.number}.safetensors")
-        trial.set_user_attr("checkpoint", f"trial-{trial.number}.safetensors")
-    trial.set_user_attr("seconds", round(time.time() - began, 3))
-    study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+                raise Diverged(f"the value at step {training.step} is no number")
+            if value < best:
+                best, step = value, training.step
+                self.files.write_best(trial.number, training.average, outputs)
+            if training.step not in trial.intermediate_values:
+                reporting.report(value, training.step)
+        self.files.write_state(trial.number, training.state_dict())
+        self._held = trial.number, training
+        spent = {"training": stood.training + trained, "validation": stood.validation + validated}
+        set_progress(self.study, trial, best=[*stood.best, best], step=step, **spent)
+        self._end_if_settled(trial)
+
+    def _training(self, trial: FrozenTrial) -> Optimisation:
+        """Return the training of ``trial`` where its last rung left it."""
+        if self._held is not None and self._held[0] == trial.number:
+            return self._held[1]
+        recipe = self._recipe(trial)
+        training = self.learner.begin(recipe, self.search.seed)
+        if (state := self.files.read_state(trial.number)) is not None:
+            training.load_state_dict(state)
+        elif (start := trial.user_attrs.get("start")) and Path(start).exists():
+            bundle.start_from(training, Path(start))
+        return training
+
+    def _recipe(self, trial: FrozenTrial) -> Any:
+        """Return the recipe of ``trial``, which is drawn when it is first asked for."""
+        if told := self._stored(trial).user_attrs.get("recipe"):
+            return self.learner.recipe(told)
+        reporting = handle(self.study, trial)
+        recipe = self.learner.suggest(Narrowed(reporting, self.search.space))
+        reporting.set_user_attr("recipe", recipe.model_dump(mode="json"))
+        return recipe
+
+    def _stored(self, trial: FrozenTrial) -> FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[trial.number]
+
+    def _most_seconds_a_step(self) -> float:
+        """Return what a step of a new trial may take."""
+        steps = self.ladder[0][-1]
+        known = [
+            progress(one).training / self.ladder[len(progress(one).best) - 1][-1]
+            for one in begun(self.study)
+            if progress(one).best
+        ]
+        if not known:
+            return float("inf")
+        allowed = SLOW_SHARE * (self.assignment.deadline - self.assignment.began) / steps
+        return max(allowed, SLOW_TIMES * statistics.median(known))
+
+    def _advance(self, training: Optimisation, check: int, most: float) -> bool:
+        """Train up to step ``check``; False: time was up before, and another value is known."""
+        began, before = time.perf_counter(), training.step
+        while training.step < check:
+            loss = training.advance()
+            if loss != loss or loss in (float("inf"), float("-inf")):
+                raise Diverged(f"the loss at step {training.step} is no number")
+            a_step = (time.perf_counter() - began) / (training.step - before)
+            if a_step > most and training.step - before >= FEWEST_TIMED:
+                raise TooSlow(f"{a_step:.3f} s a step, when {most:.3f} s were the most")
+            if time.time() >= self.assignment.deadline and self._over():
+                return False
+        return True
+
+    def _end_if_settled(self, trial: FrozenTrial) -> None:
+        trials = standings(begun(self.study))
+        mine = next(one for one in trials if one.number == trial.number)
+        if mine.rung == len(self.ladder) or mine.converged:
+            self._end(trial, TrialState.COMPLETE, mine.best[-1])
+        elif self.search.pruning and halving.is_out(mine, trials, self.share):
+            self._end(trial, TrialState.PRUNED)
+
+    def _end(self, trial: FrozenTrial, state: TrialState, value: float | None = None, **attributes: Any) -> None:
+        for name, told in {"worker": "", **attributes}.items():
+            handle(self.study, trial).set_user_attr(name, told)
+        self.study.tell(trial.number, value, state=state)
+        self._ended.add(trial.number)
+        self.files.remove_state(trial.number)
+        self.files.keep_best({one.number for one in ranked(self.study)[:KEPT_FILES]})
+        self._held = None
+
+    def _halve_batch(self, trial: FrozenTrial, reporting: optuna.Trial, error: BaseException) -> None:
+        """Let ``trial`` go on with half the batch, from where it stood; one that cannot be halved fails."""
+        self._held = None
+        recipe = self._recipe(trial)
+        if recipe.training.batch_size == 1:
+            self._end(trial, TrialState.FAIL, failure=f"out of memory with a batch of one: {error}")
+            return
+        halved = recipe.training.model_copy(update={"batch_size": recipe.training.batch_size // 2})
+        recipe = recipe.model_copy(update={"training": halved})
+        reporting.set_user_attr("recipe", recipe.model_dump(mode="json"))
+        reporting.set_user_attr("halved", f"batch_size {halved.batch_size} after: {error}")
 
 
-def _too_slow(elapsed: float, check: int, study: optuna.Study, assignment: Assignment) -> bool:
-    """Say whether the whole trial would take more than its share of the budget, as it would again in fit.
-
-    The first trial to finish may take any time.
-    """
-    if elapsed * CHECKS / check <= seconds(assignment.search.time_budget) * SLOWEST:
-        return False
-    return bool(counted(study, TrialState.COMPLETE))
-
-
-def read_assignment(path: Path) -> Assignment:
-    values: dict[str, Any] = json.loads(path.read_text())
-    return Assignment.model_validate(values)
+def _out_of_memory(error: BaseException) -> bool:
+    """Say whether ``error`` means that memory ran out: on a CPU torch raises no class of its own."""
+    if not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
+        return True
+    # oneDNN says no more than this when it finds no room.
+    return "memory" in str(error) or str(error).endswith("a primitive")
 
 
 if __name__ == "__main__":
     die_with_parent()
+    torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    main(read_assignment(Path(sys.argv[1])), sys.argv[2])
+    Worker(Assignment.model_validate_json(Path(sys.argv[1]).read_text()), sys.argv[2]).run()

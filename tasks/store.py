@@ -148,6 +148,12 @@ def manifest(reference: Reference) -> dict[str, Any]:
     return json.loads((path(reference) / MANIFEST).read_text())
 
 
+def stored(stage: str, fingerprint: str) -> dict[str, Any] | None:
+    """Return the manifest of what ``stage`` made under ``fingerprint``, or None if the store does not hold it."""
+    manifest_path = environment().store / stage / fingerprint / MANIFEST
+    return json.loads(manifest_path.read_text()) if manifest_path.exists() else None
+
+
 def _facts(directory: Path) -> dict[str, Any]:
     return json.loads((directory / MANIFEST).read_text())["facts"]
 

@@ -1,4 +1,11 @@
-"""The study storage and how a study goes on after a crash: normal Optuna throughout."""
+"""The study as this project keeps it: one Optuna trial for each point, running for as long as it may be taken further.
+
+Normal Optuna throughout. What is ours stands in user attributes of a trial:
+
+    recipe      everything that its training is a function of, but data and seed
+    progress    how far it is: ``Progress``
+    worker      who trains it now; empty: nobody
+"""
 
 from __future__ import annotations
 
@@ -6,12 +13,30 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import event
 
-RETAKE_OF, ATTEMPT = "retake_of", "attempt"
-"""User attributes of a trial that repeats one whose process died: that one's number, and how often it was tried."""
+from tasks.halving import Standing
+
 MOST_ATTEMPTS = 3
+"""How often a worker may die of a trial."""
+
+
+class Progress(BaseModel):
+    """How far a trial is.
+
+    ``best`` holds for each finished rung its best value until then; ``step`` is where the best one was, whose weights
+    and outputs are kept; ``attempts`` counts the workers that died of it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    best: list[float] = []
+    step: int = 0
+    training: float = 0.0
+    validation: float = 0.0
+    attempts: int = 0
 
 
 def open_storage(uri: str) -> RDBStorage:
@@ -28,38 +53,92 @@ def open_storage(uri: str) -> RDBStorage:
     return storage
 
 
-def retake(study: optuna.Study, worker: str | None = None) -> None:
-    """Fail trials whose process is gone and enqueue their parameters again, up to ``MOST_ATTEMPTS`` times.
-
-    Args:
-        study: the study.
-        worker: the worker that died; none: every running trial is an orphan.
-    """
-    repeated = _repeated(study)
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if worker is not None and trial.user_attrs.get("worker") != worker:
-            continue
-        attempt = trial.user_attrs.get(ATTEMPT, 1)
-        if trial.number not in repeated and attempt < MOST_ATTEMPTS:
-            study.enqueue_trial(trial.params, user_attrs={RETAKE_OF: trial.number, ATTEMPT: attempt + 1})
-        study.tell(trial.number, state=TrialState.FAIL)
+def progress(trial: FrozenTrial) -> Progress:
+    """Return how far ``trial`` is."""
+    return Progress.model_validate(trial.user_attrs.get("progress", {}))
 
 
-def counted(study: optuna.Study, *states: TrialState) -> list[FrozenTrial]:
-    """Return the trials in ``states`` (none: all), but not those that another one repeats."""
-    repeated = _repeated(study)
-    return [t for t in study.get_trials(deepcopy=False, states=states or None) if t.number not in repeated]
+def begun(study: optuna.Study) -> list[FrozenTrial]:
+    """Return all trials that a worker has begun, in order of their numbers."""
+    return [t for t in study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
 
 
-def _repeated(study: optuna.Study) -> set[int]:
-    trials = study.get_trials(deepcopy=False)
-    return {trial.user_attrs[RETAKE_OF] for trial in trials if RETAKE_OF in trial.user_attrs}
+def standings(trials: list[FrozenTrial]) -> list[Standing]:
+    """Return how ``trials`` stand against each other; those that failed stand nowhere."""
+    return [
+        Standing(
+            number=trial.number,
+            best=tuple(progress(trial).best),
+            busy=bool(trial.user_attrs.get("worker")),
+            open=trial.state == TrialState.RUNNING,
+        )
+        for trial in trials
+        if trial.state != TrialState.FAIL
+    ]
 
 
 def ranked(study: optuna.Study) -> list[FrozenTrial]:
-    """Return trials that have a value and a checkpoint, best first: complete ones or, without any, those cut off."""
-    complete = counted(study, TrialState.COMPLETE)
-    if complete:
-        return sorted(complete, key=lambda trial: (trial.value, trial.number))
-    cut = [trial for trial in counted(study, TrialState.PRUNED) if "checkpoint" in trial.user_attrs]
-    return sorted(cut, key=lambda trial: (trial.value, trial.number))
+    """Return the trials that have a value, best first, whether they ended or were left."""
+    valued = [t for t in begun(study) if t.state != TrialState.FAIL and progress(t).best]
+    return sorted(valued, key=lambda trial: (progress(trial).best[-1], trial.number))
+
+
+def rungs_climbed(study: optuna.Study) -> int:
+    """Return how many rungs all trials have climbed together."""
+    return sum(len(progress(trial).best) for trial in begun(study))
+
+
+def set_progress(study: optuna.Study, trial: FrozenTrial | optuna.Trial, **changes: Any) -> None:
+    """Change how far ``trial`` is."""
+    told = trial.user_attrs.get("progress", {})
+    handle(study, trial).set_user_attr("progress", Progress.model_validate({**told, **changes}).model_dump())
+
+
+def handle(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> optuna.Trial:
+    """Return what reports for ``trial``, which may have been begun by another process."""
+    return trial if isinstance(trial, optuna.Trial) else optuna.Trial(study, trial._trial_id)
+
+
+def release(study: optuna.Study, worker: str | None = None) -> None:
+    """Give back the trials whose process is gone: they go on from their last rung, unless too many died of them.
+
+    Args:
+        study: the study.
+        worker: the worker that died; none: all of them.
+    """
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        holder = trial.user_attrs.get("worker")
+        if not holder or (worker is not None and holder != worker):
+            continue
+        attempts = progress(trial).attempts + 1
+        set_progress(study, trial, attempts=attempts)
+        handle(study, trial).set_user_attr("worker", "")
+        if attempts >= MOST_ATTEMPTS:
+            handle(study, trial).set_user_attr("failure", f"its worker died {attempts} times")
+            study.tell(trial.number, state=TrialState.FAIL)
+
+
+def settle(study: optuna.Study, best: int) -> None:
+    """End every trial that is left: the ``best`` ones are complete, the others were pruned by them."""
+    kept = {trial.number for trial in ranked(study)[:best]}
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        found = progress(trial).best
+        if trial.number in kept:
+            study.tell(trial.number, found[-1])
+        else:
+            study.tell(trial.number, state=TrialState.PRUNED if found else TrialState.FAIL)
+
+
+def view(study: optuna.Study, seed: int = 0) -> optuna.Study:
+    """Return a passing study in which each point of ``study`` is complete with the best value that it has reached.
+
+    Optuna's samplers and importances would rank trials that still run, or were pruned, behind all others.
+    """
+    passing = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=8))
+    for trial in begun(study):
+        found = progress(trial).best
+        if trial.state != TrialState.FAIL and trial.params:
+            state, value = (TrialState.COMPLETE, found[-1]) if found else (TrialState.RUNNING, None)
+            ended = create_trial(state=state, value=value, params=trial.params, distributions=trial.distributions)
+            passing.add_trial(ended)
+    return passing

@@ -1,9 +1,28 @@
-"""The registry of cores. A new one is a file beside this one and a line below; the conformance suite then tests it."""
+"""The registry of cores. A new one is a file beside this one and a line below; the conformance suite then tests it.
+
+``CORES`` are all, and forecast; ``READERS`` can read whole sequences, too, and have ``suggest_reader``.
+"""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
+from models.cores.cell_lstm import CellLSTMConfig
+from models.cores.dilated_lstm import DilatedLSTMConfig
 from models.cores.stacked_lstm import StackedLSTMConfig
+from models.cores.xlstm import XLSTMConfig
 
-CoreConfig = StackedLSTMConfig
+CoreConfig = Annotated[
+    StackedLSTMConfig | CellLSTMConfig | DilatedLSTMConfig | XLSTMConfig, Field(discriminator="core")
+]
+ReaderConfig = StackedLSTMConfig
 
-CORES: dict[str, type[CoreConfig]] = {"stacked_lstm": StackedLSTMConfig}
+CORES: dict[str, type[StackedLSTMConfig] | type[CellLSTMConfig] | type[DilatedLSTMConfig] | type[XLSTMConfig]] = {
+    "stacked_lstm": StackedLSTMConfig,
+    "cell_lstm": CellLSTMConfig,
+    "dilated_lstm": DilatedLSTMConfig,
+    "xlstm": XLSTMConfig,
+}
+READERS: dict[str, type[ReaderConfig]] = {"stacked_lstm": StackedLSTMConfig}

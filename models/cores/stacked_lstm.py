@@ -1,7 +1,8 @@
 """A stack of LSTM layers with optional projection, layer norm and residual connection, in one or both directions.
 
 Graves, Mohamed & Hinton 2013 (depth); Schuster & Paliwal 1997 (both directions); Sak, Senior & Beaufays 2014
-(projection); Ba, Kiros & Hinton 2016 (layer norm); Tallec & Ollivier 2018 (long memory).
+(projection); Ba, Kiros & Hinton 2016 (layer norm); Tallec & Ollivier 2018 (long memory); Gal & Ghahramani 2016 (dropout
+of sequences); Merity, Keskar & Socher 2018 (dropped weights).
 
 Shapes: B batch, T steps, C input channels, H hidden size, R output size (the projection's, or H without one; twice that
 where both directions are read).
@@ -17,14 +18,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from models.cores.dropout import SequenceDropout, drop_weights
+from models.cores.hidden_sizes import HIDDEN_SIZES
 from models.cores.initialisation import open_forget_gate, set_chrono_biases
+from models.cores.recurrence import read_both_ways, read_onwards
 from models.suggest import Suggest
 
 LONG = 64
 """Steps from which on a search tries cells that remember long from the start."""
 
-State = list[tuple[torch.Tensor, torch.Tensor]]
-"""For each layer the output ``[B, R]`` and the cell state ``[B, H]`` after the last step."""
+State = list[tuple[torch.Tensor, ...]]
+"""For each layer of a core the tensors to go on from, rows first; a stacked LSTM's are the output ``[B, R]`` and the
+cell state ``[B, H]`` after the last step."""
 
 
 class StackedLSTMConfig(BaseModel):
@@ -37,6 +42,10 @@ class StackedLSTMConfig(BaseModel):
     num_layers: int = Field(2, ge=1)
     proj_size: int = Field(0, ge=0, description="0: no projection")
     dropout: float = Field(0.0, ge=0, lt=1, description="on the output of every layer but the last")
+    dropout_mask: Literal["step", "sequence"] = Field(
+        "step", description="sequence: the same channels at every step, and the input's, too"
+    )
+    weight_drop: float = Field(0.0, ge=0, lt=1, description="share of the recurrent weights dropped in training")
     residual: bool = False
     layer_norm: bool = False
     bidirectional: bool = False
@@ -60,14 +69,18 @@ class StackedLSTMConfig(BaseModel):
 
     @classmethod
     def suggest(cls, trial: Suggest) -> StackedLSTMConfig:
-        """Draw a point; dropout and residual are only drawn where a second layer lets them act."""
-        hidden_size = trial.suggest_categorical("hidden_size", [32, 64, 96, 128, 192])
+        """Draw a point; dropout between layers and residual are only drawn where a second layer lets them act."""
+        hidden_size = trial.suggest_categorical("hidden_size", HIDDEN_SIZES)
         num_layers = trial.suggest_int("num_layers", 1, 3)
+        dropout_mask = trial.suggest_categorical("dropout_mask", ["step", "sequence"])
+        drops = num_layers > 1 or dropout_mask == "sequence"
         return cls(
             hidden_size=hidden_size,
             num_layers=num_layers,
             proj_size=hidden_size // 2 if trial.suggest_categorical("projection", [False, True]) else 0,
-            dropout=trial.suggest_float("dropout", 0.0, 0.4) if num_layers > 1 else 0.0,
+            dropout=trial.suggest_float("dropout", 0.0, 0.4) if drops else 0.0,
+            dropout_mask=dropout_mask,
+            weight_drop=trial.suggest_float("weight_drop", 0.0, 0.5),
             residual=num_layers > 1 and trial.suggest_categorical("residual", [False, True]),
             layer_norm=trial.suggest_categorical("layer_norm", [False, True]),
         )
@@ -116,7 +129,9 @@ class StackedLSTM(nn.Module):
         self.norms = nn.ModuleList(
             nn.LayerNorm(config.output_size) if config.layer_norm else nn.Identity() for _ in sizes
         )
-        self.dropout = nn.Dropout(config.dropout)
+        by_sequence = config.dropout_mask == "sequence"
+        self.dropout = SequenceDropout(config.dropout) if by_sequence else nn.Dropout(config.dropout)
+        self.input_dropout = SequenceDropout(config.dropout) if by_sequence else nn.Identity()
         for layer in self.layers:
             assert isinstance(layer, nn.LSTM)
             if config.memory:
@@ -137,10 +152,14 @@ class StackedLSTM(nn.Module):
         if not self.config.bidirectional:
             return self(x_BTC)[0]
         ragged = bool((lengths_B < x_BTC.shape[1]).any())
-        if ragged and x_BTC.device.type == "cpu":
-            outside_BT1 = (torch.arange(x_BTC.shape[1]) >= lengths_B[:, None])[..., None].to(x_BTC.dtype)
-            return self._through(x_BTC, lambda i, layer, x: _both_ways(layer, x, outside_BT1))
-        return self._through(x_BTC, lambda i, layer, x: self._run(layer, x, lengths_B if ragged else None, None)[0])
+
+        def run(i: int, layer: nn.LSTM, x_BTC: torch.Tensor) -> torch.Tensor:
+            if ragged and x_BTC.device.type != "cpu" and not self.config.weight_drop:
+                return _read_packed(layer, x_BTC, lengths_B)
+            weights = drop_weights(layer, self.config.weight_drop)
+            return read_both_ways(layer, x_BTC, lengths_B if ragged else None, weights)
+
+        return self._through(x_BTC, run)
 
     def forward(
         self, x_BTC: torch.Tensor, lengths_B: torch.Tensor | None = None, state: State | None = None
@@ -165,10 +184,11 @@ class StackedLSTM(nn.Module):
         ragged = lengths_B is not None and bool((lengths_B < x_BTC.shape[1]).any())
         states: State = []
 
-        def run(i: int, layer: nn.Module, x_BTC: torch.Tensor) -> torch.Tensor:
-            before = None if state is None else (state[i][0][None], state[i][1][None])
-            out, (h, c) = self._run(layer, x_BTC, lengths_B if ragged else None, before)
-            states.append((h[0], c[0]))
+        def run(i: int, layer: nn.LSTM, x_BTC: torch.Tensor) -> torch.Tensor:
+            before = None if state is None else state[i]
+            [weights] = drop_weights(layer, self.config.weight_drop)
+            out, after = read_onwards(layer, x_BTC, lengths_B if ragged else None, before, weights)
+            states.append(after)
             return out
 
         return self._through(x_BTC, run), states
@@ -178,46 +198,19 @@ class StackedLSTM(nn.Module):
         h_B1R, state = self(x_BC[:, None], None, state)
         return h_B1R[:, 0], state
 
-    def _through(
-        self, x_BTC: torch.Tensor, run: Callable[[int, nn.Module, torch.Tensor], torch.Tensor]
-    ) -> torch.Tensor:
+    def _through(self, x_BTC: torch.Tensor, run: Callable[[int, nn.LSTM, torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """Send ``x_BTC`` through layers, norms, residual connections and dropout; ``run`` applies a layer."""
-        h_BTR = x_BTC
+        h_BTR = self.input_dropout(x_BTC)
         for i, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
+            assert isinstance(layer, nn.LSTM)
             out = norm(run(i, layer, h_BTR))
             if i > 0 and self.config.residual:
                 out = out + h_BTR
             h_BTR = self.dropout(out) if i < len(self.layers) - 1 else out
         return h_BTR
 
-    @staticmethod
-    def _run(
-        layer: nn.Module,
-        x_BTC: torch.Tensor,
-        lengths_B: torch.Tensor | None,
-        state: tuple[torch.Tensor, torch.Tensor] | None,
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-        if lengths_B is None:
-            return layer(x_BTC, state)
-        packed = pack_padded_sequence(x_BTC, lengths_B.cpu(), batch_first=True, enforce_sorted=False)
-        out, last = layer(packed, state)
-        return pad_packed_sequence(out, batch_first=True, total_length=x_BTC.shape[1])[0], last
 
-
-def _both_ways(layer: nn.Module, x_BTC: torch.Tensor, outside_BT1: torch.Tensor) -> torch.Tensor:
-    """Run a layer in both directions at once over padded rows; ``outside_BT1`` is 1 past a row's length, else 0.
-
-    The backward direction meets the padding first. One more input channel, that is 1 there, closes its gates: it holds
-    a state of exact zeros until the row's last step, as if it had begun there. Packing gives the same, two to ten times
-    slower on a CPU.
-    """
-    assert isinstance(layer, nn.LSTM)
-    x_BTD = torch.cat([x_BTC * (1 - outside_BT1), outside_BT1], dim=2)
-    # The gates i, f, g, o in torch's order; g may stay as it is, since nothing of it is let in. sigmoid(-1e4) is 0.
-    closing_G1 = x_BTC.new_tensor([-1e4, -1e4, 0.0, -1e4]).repeat_interleave(layer.hidden_size)[:, None]
-    weights = []
-    for weight_ih, *others in layer.all_weights:
-        weights += [torch.cat([weight_ih, closing_G1.to(weight_ih.dtype)], dim=1), *others]
-    h_0 = x_BTC.new_zeros(2, len(x_BTC), layer.proj_size or layer.hidden_size)
-    c_0 = x_BTC.new_zeros(2, len(x_BTC), layer.hidden_size)
-    return torch.lstm(x_BTD, (h_0, c_0), weights, True, 1, 0.0, layer.training, True, True)[0]
+def _read_packed(layer: nn.LSTM, x_BTC: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+    """Run ``layer`` over padded rows as cuDNN does it best."""
+    packed = pack_padded_sequence(x_BTC, lengths_B.cpu(), batch_first=True, enforce_sorted=False)
+    return pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=x_BTC.shape[1])[0]

@@ -37,11 +37,11 @@ def training(dataset: Path, recipe: dict[str, Any], seed: int) -> Any:
     return forecast_learner.training(dataset, recipe, seed)
 
 
-def describe(dataset: Path, recipes: list[dict[str, Any]], out: Path) -> None:
+def describe(dataset: Path, recipes: list[dict[str, Any]], weights: list[int], out: Path) -> None:
     """Write ``model.json`` for a bundle of trained ``recipes``."""
     from tasks.kinds import forecast_learner
 
-    forecast_learner.describe(dataset, recipes, out)
+    forecast_learner.describe(dataset, recipes, weights, out)
 
 
 def evaluate(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import statistics
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -12,7 +14,14 @@ from pydantic import BaseModel
 from models.suggest import Suggest
 
 if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from models.optimisation import Optimisation
     from tasks.reporting.section import Section
+
+CHECKS = (0.75, 1.0)
+"""Where a rung is validated, as shares of its last step."""
 
 
 class SplitOptions(Protocol):
@@ -56,11 +65,34 @@ class Card:
     limits: str
 
 
+def ladder(first: int, last: int) -> list[list[int]]:
+    """Return rungs that end at ``first`` steps, twice as many, and so on up to ``last``."""
+    ends = [last]
+    while ends[0] > first:
+        ends.insert(0, max(1, ends[0] // 2))
+    return [sorted({max(1, round(end * share)) for share in CHECKS}) for end in dict.fromkeys(ends)]
+
+
+def median_seconds(act: Callable[[], Any], times: int = 5) -> float:
+    """Return the median of the seconds that ``act`` takes; a first time does not count."""
+    act()
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        act()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
 class Learner(Protocol):
     """Trains and validates points of the kind's search space on one data set."""
 
     def suggest(self, trial: Suggest) -> BaseModel:
         """Draw a recipe: everything that a training is a function of, but the seed."""
+        ...
+
+    def recipe(self, told: dict[str, Any]) -> Any:
+        """Return the recipe that ``told`` is in JSON."""
         ...
 
     def portfolio(self) -> list[dict[str, Any]]:
@@ -71,12 +103,34 @@ class Learner(Protocol):
         """Return sentences on the data that a search tells before it begins."""
         ...
 
-    def train(self, recipe: Any, seed: int, checks: int) -> Iterator[tuple[int, float]]:
-        """Train on the training part; yield step and validation metric ``checks`` times."""
+    def ladder(self) -> list[list[int]]:
+        """Return the rungs that trials climb: for each the optimiser steps after which it is validated."""
         ...
 
-    def save(self, path: Path) -> None:
-        """Write the weights of the training that was yielded from last: safetensors."""
+    def begin(self, recipe: Any, seed: int) -> Optimisation:
+        """Return the training of ``recipe`` on the training part, at step 0."""
+        ...
+
+    def older(self, recipe: Any, seed: int) -> Optimisation | None:
+        """Return the training of ``recipe`` without the newest data, as much as the validation part spans.
+
+        None: the data have no order in time, or are too short.
+        """
+        ...
+
+    def outputs(self, model: nn.Module) -> list[np.ndarray]:
+        """Return what ``model`` gives for the validation part, an array an item."""
+        ...
+
+    def latency(self, model: nn.Module) -> float:
+        """Return the seconds that ``model`` takes for one item on this process's processors: a median."""
+        ...
+
+    def value(self, members: Sequence[list[np.ndarray]]) -> float:
+        """Return the search's metric of models that predict together, from the outputs of each; less is better.
+
+        One that stands several times counts several times.
+        """
         ...
 
 
@@ -118,8 +172,11 @@ class Kind(Protocol):
         """Return the LightningModule that trains ``recipe`` on all that lies before the sealed part."""
         ...
 
-    def describe(self, dataset: Path, recipes: list[dict[str, Any]], out: Path) -> None:
-        """Write what a bundle of trained ``recipes`` is beside its weights: ``model.json``."""
+    def describe(self, dataset: Path, recipes: list[dict[str, Any]], weights: list[int], out: Path) -> None:
+        """Write what a bundle of trained ``recipes`` is beside its tensors: ``model.json``.
+
+        ``weights`` say how often each counts.
+        """
         ...
 
     def evaluate(

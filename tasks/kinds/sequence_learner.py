@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
+from torch import nn
 
 from models import bundle
 from models.batching import TokenBatches, waste
-from models.objectives.registry import OBJECTIVES
+from models.objectives.registry import OBJECTIVES, combine
+from models.optimisation import Optimisation
 from models.sequence_bundle import SequenceBundle
 from models.sequence_model import SequenceFacts, SequenceModel, SequenceModelConfig, SequenceSpace
-from models.sequence_training import SequenceTrainingConfig, train
+from models.sequence_training import SequenceTrainingConfig, training_of
 from models.sequences import SequenceArrays
 from models.suggest import Suggest
-from tasks.kinds.kind import LearnerOptions
+from tasks.kinds.kind import LearnerOptions, ladder, median_seconds
 from tasks.kinds.sequence_dataset import SequenceDataset
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def default_steps(items: int, aligning: bool = False) -> int:
 
 
 class SequenceLearner:
-    """Trains recipes with a bare loop on the training part, and scores them on the validation part."""
+    """Trains recipes on the training part, and scores them on the validation part."""
 
     def __init__(self, directory: Path, options: LearnerOptions, objective: Objective) -> None:
         self.options, self.objective = options, objective
@@ -59,14 +61,16 @@ class SequenceLearner:
         self.max_steps = options.max_steps or default_steps(len(self.items), OBJECTIVES[self.facts.kind].aligning)
         self.truth = self.dataset.frame("train", ["target"])["target"].gather(self.validation).to_list()
         self.held_back = self.arrays.select(self.validation)
-        self.model: SequenceModel | None = None
 
     def suggest(self, trial: Suggest) -> Recipe:
         training = SequenceTrainingConfig.suggest(trial, self.max_steps, self.facts)
         return Recipe(model=self.space.suggest(trial), training=training)
 
+    def recipe(self, told: dict[str, Any]) -> Recipe:
+        return Recipe.model_validate(told)
+
     def portfolio(self) -> list[dict[str, Any]]:
-        return self.space.portfolio(self.max_steps)
+        return self.space.portfolio()
 
     def notes(self) -> list[str]:
         """Say how much of a batch is padding, in the first of the views."""
@@ -76,25 +80,28 @@ class SequenceLearner:
         kept, random = waste(lengths_N, epoch), 1 - lengths_N[self.items].mean() / lengths_N[self.items].max()
         return [f"{kept:.1%} of the steps of a batch are padding (padded to the longest item: {random:.0%})"]
 
-    def train(self, recipe: Recipe, seed: int, checks: int) -> Iterator[tuple[int, float]]:
+    def ladder(self) -> list[list[int]]:
+        return ladder(self.max_steps // 8, self.max_steps)
+
+    def begin(self, recipe: Recipe, seed: int) -> Optimisation:
         torch.manual_seed(seed)
-        steps = recipe.training.steps
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = SequenceModel(recipe.model, self.facts).to(device)
-        batches = _batches(self.arrays, self.items, recipe, seed)
-        due = {round(steps * (i + 1) / checks) for i in range(checks)}
-        for step, _ in train(self.model, self.arrays, batches, recipe.training, device):
-            if step in due:
-                yield step, self.validate(SequenceBundle(self.facts, [self.model]))
+        model = SequenceModel(recipe.model, self.facts).to(device)
+        return training_of(model, self.arrays, _batches(self.arrays, self.items, recipe, seed), recipe.training, device)
 
-    def validate(self, model: SequenceBundle) -> float:
-        """Return the search's metric on the validation part; less is better."""
-        predictions = model.predict(self.held_back)
+    def older(self, recipe: Recipe, seed: int) -> Optimisation | None:
+        return None
+
+    def latency(self, model: nn.Module) -> float:
+        alone, first = SequenceBundle(self.facts, [cast(SequenceModel, model)]), self.held_back.select(np.arange(1))
+        return median_seconds(lambda: alone.predict(first))
+
+    def outputs(self, model: nn.Module) -> list[np.ndarray]:
+        return SequenceBundle(self.facts, [cast(SequenceModel, model)]).outputs(self.held_back)
+
+    def value(self, members: Sequence[list[np.ndarray]]) -> float:
+        predictions = combine(self.facts.target, list(members))
         return self.objective.validation_loss(self.options.metric, self.facts.target, self.truth, predictions)
-
-    def save(self, path: Path) -> None:
-        assert self.model is not None, "nothing was trained yet"
-        bundle.save_weights(self.model, path)
 
 
 def _batches(arrays: SequenceArrays, items: np.ndarray, recipe: Recipe, seed: int) -> TokenBatches:
@@ -114,8 +121,9 @@ def training(directory: Path, recipe: dict[str, Any], seed: int) -> Any:
     return LightningSequence(model, arrays, _batches(arrays, np.sort(everything), parsed, seed), parsed.training)
 
 
-def describe(directory: Path, recipes: list[dict[str, Any]], out: Path) -> None:
+def describe(directory: Path, recipes: list[dict[str, Any]], weights: list[int], out: Path) -> None:
     """Write ``model.json`` for a bundle of trained ``recipes``, and beside it who it was trained on."""
     facts = SequenceDataset(directory).facts
-    bundle.write_description(out, facts.kind, facts, [Recipe.model_validate(recipe).model for recipe in recipes])
+    configs = [Recipe.model_validate(recipe).model for recipe in recipes]
+    bundle.write_description(out, facts.kind, facts, configs, weights)
     shutil.copyfile(directory / bundle.TRAINED, out / bundle.TRAINED)

@@ -49,10 +49,10 @@ class SequenceKind:
 
         return sequence_learner.training(dataset, recipe, seed)
 
-    def describe(self, dataset: Path, recipes: list[dict[str, Any]], out: Path) -> None:
+    def describe(self, dataset: Path, recipes: list[dict[str, Any]], weights: list[int], out: Path) -> None:
         from tasks.kinds import sequence_learner
 
-        sequence_learner.describe(dataset, recipes, out)
+        sequence_learner.describe(dataset, recipes, weights, out)
 
     def evaluate(
         self,

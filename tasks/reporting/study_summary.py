@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from tasks.studies import counted, open_storage
+from tasks.studies import begun, open_storage, progress, ranked, view
 
 FEWEST_FOR_IMPORTANCE = 4
 
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial: ``value`` is its metric, for a pruned one the last that it reported; lower is better."""
+    """One trial: ``value`` is the best that its metric has been; lower is better."""
 
     number: int
     state: str
@@ -40,26 +40,23 @@ class StudySummary:
 def summarise(uri: str, name: str) -> StudySummary:
     """Read study ``name`` from the storage at ``uri``."""
     study = optuna.load_study(study_name=name, storage=open_storage(uri))
-    ended = counted(study, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    trials = [_row(trial) for trial in sorted(ended, key=lambda trial: trial.number)]
+    trials = [_row(trial) for trial in begun(study) if trial.state.is_finished()]
     importance, note = _importance(study)
     return StudySummary(name, trials, importance, note)
 
 
 def _row(trial: FrozenTrial) -> TrialRow:
-    value = trial.value if trial.state == TrialState.COMPLETE else None
-    if value is None and trial.intermediate_values:
-        value = trial.intermediate_values[max(trial.intermediate_values)]
-    seconds = trial.duration.total_seconds() if trial.duration else 0.0
-    return TrialRow(trial.number, trial.state.name.lower(), value, seconds, dict(trial.params))
+    told = progress(trial)
+    value = told.best[-1] if told.best else None
+    return TrialRow(trial.number, trial.state.name.lower(), value, told.training + told.validation, dict(trial.params))
 
 
 def _importance(study: optuna.Study) -> tuple[dict[str, float], str | None]:
-    complete = len(counted(study, TrialState.COMPLETE))
-    if complete < FEWEST_FOR_IMPORTANCE:
-        return {}, f"{complete} of at least {FEWEST_FOR_IMPORTANCE} complete trials: too few to rank the parameters"
+    valued = len(ranked(study))
+    if valued < FEWEST_FOR_IMPORTANCE:
+        return {}, f"{valued} of at least {FEWEST_FOR_IMPORTANCE} trials with a value: too few to rank the parameters"
     try:
-        importance = optuna.importance.get_param_importances(study)
+        importance = optuna.importance.get_param_importances(view(study))
     except (ValueError, RuntimeError) as error:
         return {}, f"Optuna could not rank the parameters: {error}"
     known = {name: float(share) for name, share in importance.items() if share == share}

@@ -59,7 +59,7 @@ def prefect_runs(home: Path) -> dict[str, int]:
 @pytest.mark.parametrize("victim", ["parent", "launcher"])
 def test_no_rank_outlives_the_fit_or_its_parent(tmp_path: Path, carousel: Start, victim: str) -> None:
     write_panel(tmp_path / "panel.parquet")
-    changes = {"search": {"max_trials": 1, "max_steps": 20_000, "time_budget": "3s"}}
+    changes = {"search": {"max_trials": 1, "max_steps": 2000, "time_budget": "5m"}, "fit": {"refit": "always"}}
     process = carousel("run", str(write_experiment(tmp_path, changes)), CAROUSEL_DEVICES="2")
     parent = psutil.Process(process.pid)
     deadline = time.monotonic() + 120

@@ -69,7 +69,7 @@ def test_check_refuses_a_horizon_longer_than_the_data(experiment: Path, capsys: 
         ("{hiden_size: [32]}", "did you mean hidden_size?"),
         ("{head: [linear]}", "search.space.head: values must be among"),
         ("{hidden_size: [-5]}", "search.space.hidden_size: values must be ones that a model can have"),
-        ("{steps: [0]}", "search.space.steps: values must be ones that a model can have"),
+        ("{batch_size: [0]}", "search.space.batch_size: values must be ones that a model can have"),
     ],
 )
 def test_check_refuses_a_search_space_that_is_not_the_searchs(

@@ -13,11 +13,12 @@ import pytest
 import torch
 from forecasters import ENCODINGS, fixed, loss, make_forecaster, windows_of
 from panels import RICH, make_facts, make_panel
+from pydantic import TypeAdapter
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from models.cores.reference import lstm_step
-from models.cores.registry import CORES
+from models.cores.registry import CORES, READERS, CoreConfig
 from models.cores.stacked_lstm import StackedLSTM, StackedLSTMConfig
 from models.heads.registry import HEADS
 from models.panel import Windows
@@ -31,7 +32,18 @@ DRAWS = 4
 def core(request: pytest.FixtureRequest) -> nn.Module:
     name, seed = request.param
     torch.manual_seed(seed)
-    return fixed(CORES[name], seed, hidden_size=32, num_layers=1 + seed % 3).build(C).eval()
+    return drawn(name, seed).build(C).eval()
+
+
+def drawn(name: str, seed: int) -> Any:
+    """Draw a small config, of 1 to 3 layers: a dilated core begins with 2."""
+    least = 2 if name == "dilated_lstm" else 1
+    return fixed(CORES[name], seed, hidden_size=32, num_layers=least + seed % (4 - least))
+
+
+def rounding(core: Any) -> float:
+    """Return how far the same in another batch or in other parts may be off; a norm amplifies what is quiet."""
+    return 1e-6 if core.config.core == "stacked_lstm" else 5e-6
 
 
 each_core = pytest.mark.parametrize("core", [(n, s) for n in CORES for s in range(DRAWS)], indirect=True, ids=str)
@@ -73,8 +85,8 @@ def test_padding_never_changes_a_cores_result(core: Any) -> None:
     for row, length in enumerate(LENGTHS.tolist()):
         assert torch.equal(h_padded[row, :length], h_BTR[row, :length])
         alone, state_alone = core(x[row : row + 1, :length])
-        torch.testing.assert_close(h_BTR[row : row + 1, :length], alone, rtol=0, atol=1e-6)
-        same_states([[t[row : row + 1] for t in layer] for layer in state], state_alone, rtol=0, atol=1e-6)
+        torch.testing.assert_close(h_BTR[row : row + 1, :length], alone, rtol=0, atol=rounding(core))
+        same_states([[t[row : row + 1] for t in layer] for layer in state], state_alone, rtol=0, atol=rounding(core))
     same_states(state, state_padded, rtol=0, atol=0)
 
 
@@ -86,8 +98,8 @@ def test_step_equals_forward(core: Any) -> None:
     for step in range(T):
         h_BR, carried = core.step(x[:, step], carried)
         stepped.append(h_BR)
-    torch.testing.assert_close(torch.stack(stepped, dim=1), whole, rtol=0, atol=1e-6)
-    same_states(carried, state)
+    torch.testing.assert_close(torch.stack(stepped, dim=1), whole, rtol=0, atol=rounding(core))
+    same_states(carried, state, atol=rounding(core))
 
 
 @each_core
@@ -96,8 +108,8 @@ def test_a_carried_state_equals_one_pass(core: Any) -> None:
     whole, state = core(x)
     first, carried = core(x[:, :3])
     second, carried = core(x[:, 3:], None, carried)
-    torch.testing.assert_close(torch.cat([first, second], dim=1), whole, rtol=0, atol=1e-6)
-    same_states(carried, state)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole, rtol=0, atol=rounding(core))
+    same_states(carried, state, atol=rounding(core))
 
 
 @each_core
@@ -116,17 +128,79 @@ def test_gradients_reach_every_parameter_of_a_core(core: Any) -> None:
     assert [n for n, p in core.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+@each_core
+def test_what_stands_in_the_padding_changes_no_gradient(core: Any) -> None:
+    gradients = []
+    for padding in (0.0, 1e3):
+        x = torch.where((torch.arange(T) < LENGTHS[:, None])[..., None], inputs(), padding)
+        h_BTR, state = core(x, LENGTHS)
+        loss = h_BTR[torch.arange(T) < LENGTHS[:, None]].square().sum() + state[-1][0].square().sum()
+        gradients.append(torch.autograd.grad(loss, list(core.parameters())))
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
+
+
+@each_core
+def test_a_core_goes_on_from_the_states_of_rows_that_ended_apart(core: Any) -> None:
+    x, more = inputs(), inputs(1)
+    _, state = core(x, LENGTHS)
+    onwards, _ = core(more, None, state)
+    for row, length in enumerate(LENGTHS.tolist()):
+        whole, _ = core(torch.cat([x[row : row + 1, :length], more[row : row + 1]], dim=1))
+        torch.testing.assert_close(onwards[row : row + 1], whole[:, length:], rtol=0, atol=rounding(core))
+
+
+@each_core
+def test_a_core_overfits_one_batch(core: Any) -> None:
+    x, target = inputs(), torch.randn(B, T, generator=torch.Generator().manual_seed(2))
+    inside, out = torch.arange(T) < LENGTHS[:, None], nn.Linear(core.config.output_size, 1)
+    optimizer = torch.optim.Adam([*core.parameters(), *out.parameters()], lr=0.01)
+    for _ in range(200):
+        loss = (out(core(x, LENGTHS)[0])[..., 0] - target)[inside].square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.02
+
+
+@each_core
+def test_a_core_comes_back_from_its_config_as_json_and_its_weights(core: Any) -> None:
+    config: Any = TypeAdapter(CoreConfig).validate_json(core.config.model_dump_json())
+    assert config == core.config
+    other = config.build(C).eval()
+    other.load_state_dict(core.state_dict())
+    assert torch.equal(other(inputs(), LENGTHS)[0], core(inputs(), LENGTHS)[0])
+
+
+@pytest.mark.parametrize("name", CORES)
+def test_every_config_that_is_drawn_is_valid_and_builds(name: str) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    for _ in range(60):
+        config = CORES[name].suggest(study.ask())
+        assert CORES[name].model_validate_json(config.model_dump_json()) == config
+        with torch.device("meta"):
+            config.build(C)
+
+
+def test_one_study_draws_every_core() -> None:
+    """Optuna refuses a name that has other choices than before."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    for _ in range(40):
+        trial = study.ask()
+        CORES[trial.suggest_categorical("core", list(CORES))].suggest(trial)
+        study.tell(trial, 0.0)
+
+
 @pytest.fixture
 def reader(request: pytest.FixtureRequest) -> nn.Module:
     name, seed, bidirectional = request.param
     torch.manual_seed(seed)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
     study.enqueue_trial({"hidden_size": 48, "num_layers": 1 + seed % 3, "bidirectional": bidirectional})
-    return CORES[name].suggest_reader(study.ask(), bidirectional=bidirectional, longest=100).build(C).eval()
+    return READERS[name].suggest_reader(study.ask(), bidirectional=bidirectional, longest=100).build(C).eval()
 
 
 each_reader = pytest.mark.parametrize(
-    "reader", [(n, s, both) for n in CORES for s in range(DRAWS) for both in (False, True)], indirect=True, ids=str
+    "reader", [(n, s, both) for n in READERS for s in range(DRAWS) for both in (False, True)], indirect=True, ids=str
 )
 
 
@@ -267,6 +341,20 @@ def test_gradients_reach_every_parameter_of_a_forecaster(head: str, encoding: st
         n for n, p in model.named_parameters() if p.grad is None or not p.grad.flatten(1 if p.dim() > 1 else 0).any()
     ]
     assert dead == []
+
+
+@each_head
+@pytest.mark.parametrize("name", CORES)
+def test_a_forecaster_of_any_core_learns_with_all_it_has_and_padding_never_acts(head: str, name: str) -> None:
+    facts = make_facts(RICH)
+    panel, windows = windows_of(facts)
+    model = make_forecaster(facts, head, core=drawn(name, 2))
+    loss(model, windows).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    together = model(windows).scaled_BFQ
+    for row, (item, end) in enumerate([(0, 30), (0, 40), (1, 10), (1, 3), (2, 1)]):
+        alone = model(panel.gather(torch.tensor([item]), torch.tensor([end]), 16, 5)).scaled_BFQ
+        torch.testing.assert_close(together[row : row + 1], alone, rtol=0, atol=1e-5)
 
 
 @each_head

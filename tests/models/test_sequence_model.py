@@ -108,7 +108,7 @@ def test_the_portfolio_lies_in_the_space_and_starts_with_a_good_default(
 ) -> None:
     facts, _ = case(kind, given, chunk_length)
     space, study, drawn = SequenceSpace(facts), optuna.create_study(), []
-    for point in space.portfolio(400):
+    for point in space.portfolio():
         study.enqueue_trial(point)
         with warnings.catch_warnings():
             warnings.simplefilter("error")

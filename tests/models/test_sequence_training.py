@@ -13,7 +13,7 @@ from sequence_cases import CASES, UNDISTURBED, make_arrays, make_facts, make_mod
 
 from models.batching import TokenBatches
 from models.sequence_model import NEIGHBOURS, SequenceFacts, SequenceModel
-from models.sequence_training import REPLICATION, SequenceTrainingConfig, gather, losses, train
+from models.sequence_training import REPLICATION, SequenceTrainingConfig, gather, losses, training_of
 from models.sequences import Batch, SequenceArrays
 
 CPU = torch.device("cpu")
@@ -34,8 +34,9 @@ def trained(
     facts: SequenceFacts, arrays: SequenceArrays, config: SequenceTrainingConfig, **preset: Any
 ) -> tuple[torch.Tensor, list[float]]:
     model = make_model(facts, **preset)
-    told = [loss for _, loss in train(model, arrays, batches_of(model, arrays, config), config, CPU)]
-    return weights(model), told
+    training = training_of(model, arrays, batches_of(model, arrays, config), config, CPU)
+    told = [loss for _, loss in training.run()]
+    return weights(training.average), told
 
 
 def weights(model: torch.nn.Module) -> torch.Tensor:
@@ -111,7 +112,7 @@ def test_lightning_trains_the_weights_that_the_bare_loop_does(kind: str, given: 
     module, trainer = lightning_module(facts, arrays), lightning_trainer(CONFIG.steps)
     trainer.fit(module)
     assert trainer.global_step == CONFIG.steps
-    torch.testing.assert_close(weights(module.model), bare, rtol=0, atol=2e-6)
+    torch.testing.assert_close(weights(module.average), bare, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize(("kind", "given"), [("classify", "text"), ("transcribe", "audio")])
@@ -127,6 +128,7 @@ def test_a_resumed_training_ends_with_the_weights_of_one_that_was_never_stopped(
     torch.manual_seed(99)
     lightning_trainer(CONFIG.steps).fit(resumed, ckpt_path=tmp_path / "last.ckpt")
     assert torch.equal(weights(resumed.model), weights(whole.model))
+    assert torch.equal(weights(resumed.average), weights(whole.average))
 
 
 def test_variants_are_drawn_by_step_alone_and_only_where_the_point_wants_them() -> None:

@@ -1,10 +1,11 @@
-"""The loss by hand, what never counts in it, the schedule, and one training whoever runs it."""
+"""The loss by hand, what never counts in it, and one training whoever runs it."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,10 +16,10 @@ from sklearn.metrics import mean_pinball_loss
 from models.cores.stacked_lstm import StackedLSTMConfig
 from models.forecaster import Forecaster, ForecasterConfig, Quantiles
 from models.heads.direct import DirectHeadConfig
-from models.optimisation import make_optimizer
+from models.optimisation import Optimisation
 from models.panel import Panel, Windows
 from models.sampling import WindowSampler
-from models.training import pinball_loss, train
+from models.training import pinball_loss, training_of
 from models.training_config import TrainingConfig
 
 LEVELS = torch.tensor([0.1, 0.5, 0.9])
@@ -130,33 +131,19 @@ def test_a_batch_in_which_nothing_was_observed_teaches_nothing() -> None:
     assert not any(p.grad.any() for p in model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 10, 400])
-def test_the_learning_rate_rises_falls_and_ends_near_zero(steps: int) -> None:
-    model = torch.nn.Linear(1, 1)
-    optimizer, schedule = make_optimizer(model, TrainingConfig(steps=steps, learning_rate=0.01))
-    rates = []
-    for _ in range(steps):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    assert max(rates) == pytest.approx(0.01)
-    assert all(0 < rate <= 0.01 + 1e-12 for rate in rates)
-    top = int(np.argmax(rates))
-    assert rates == sorted(rates[: top + 1]) + sorted(rates[top + 1 :], reverse=True)
-    assert schedule.get_last_lr()[0] == pytest.approx(0, abs=1e-9 if steps > 1 else 0.01)
-    if steps == 400:
-        assert rates[0] == pytest.approx(0.01 / 20)
-        assert rates[-1] < 1e-6
-
-
-def trained(config: TrainingConfig, model: Forecaster | None = None) -> tuple[Forecaster, list[float]]:
+def training(config: TrainingConfig, **changes: Any) -> Optimisation:
     panel = make_panel(make_facts(RICH), [40, 30, 25])
-    model = model or small_model()
     sampler = WindowSampler.before(np.array([40, 30, 25]), 5, 4, config.batch_size, seed=0)
-    return model, [loss for _, loss in train(model, panel, sampler, config, CPU)]
+    return training_of(small_model(**changes), panel, sampler, config, CPU)
 
 
-def weights(model: Forecaster) -> torch.Tensor:
+def trained(config: TrainingConfig) -> tuple[Forecaster, list[float]]:
+    optimisation = training(config)
+    losses = [loss for _, loss in optimisation.run()]
+    return cast(Forecaster, optimisation.average), losses
+
+
+def weights(model: torch.nn.Module) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
@@ -165,6 +152,24 @@ def test_a_training_is_repeatable_to_the_last_bit() -> None:
     one, other = trained(config), trained(config)
     assert one[1] == other[1]
     assert torch.equal(weights(one[0]), weights(other[0]))
+
+
+def test_a_training_taken_up_again_ends_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    """With dropout, whose draws depend on the step alone; through a file, as a search keeps it."""
+    config = TrainingConfig(steps=8, batch_size=8)
+    core = StackedLSTMConfig(hidden_size=8, num_layers=2, dropout=0.5)
+    whole, stopped, resumed = (training(config, core=core) for _ in range(3))
+    for _ in whole.run():
+        pass
+    while stopped.step < 5:
+        stopped.advance()
+    torch.save(stopped.state_dict(), tmp_path / "state")
+    torch.manual_seed(99)
+    resumed.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    for _ in resumed.run():
+        pass
+    assert torch.equal(weights(resumed.average), weights(whole.average))
+    assert torch.equal(weights(resumed.model), weights(whole.model))
 
 
 @pytest.mark.parametrize(
@@ -212,4 +217,4 @@ def test_lightning_trains_the_weights_that_the_bare_loop_does() -> None:
     )
     trainer.fit(module)
     assert trainer.global_step == config.steps
-    torch.testing.assert_close(weights(module.model), weights(bare), rtol=0, atol=1e-7)
+    torch.testing.assert_close(weights(module.average), weights(bare), rtol=0, atol=1e-7)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from tasks.leaderboard import leaderboard, verdict
 from tasks.predict import predict_table
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import ModelVersion
-from tasks.register import PROMOTED, find_rival
+from tasks.register import PROMOTED, find_previous, find_rival
 from tasks.registry import CHALLENGER, CHAMPION, DATA, DECISION, FINGERPRINT, RIVAL
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +118,9 @@ def test_the_run_has_metrics_parameters_report_card_and_experiment(
     run = client.get_run(version.run_id)
     assert (run.info.status, run.data.tags["carousel.experiment"]) == ("FINISHED", NAME)
     assert {"test_mase", "last_value_mase", "parameters", "members"} <= set(run.data.metrics)
-    assert run.data.metrics["members"] == 4
+    assert run.data.metrics["members"] == stages.model.members
+    assert run.data.metrics["trials"] == 2
+    assert run.data.metrics["search_seconds"] > run.data.metrics["search_seconds_training"] / 2 > 0
     assert run.data.params["data.target"] == "['sold']"
     assert {entry.path for entry in client.list_artifacts(version.run_id)} == {
         "report.html", "model_card.md", "carousel",
@@ -335,6 +338,15 @@ def test_a_run_that_was_cut_off_is_marked_and_logged_anew(stages: Stages, client
     assert version.run_id != left.info.run_id
     assert client.get_run(version.run_id).info.status == "FINISHED"
     assert version.champion
+
+
+def test_a_search_on_other_data_goes_on_from_the_champions_and_one_on_the_same_data_from_what_that_one_did(
+    stages: Stages, version: ModelVersion
+) -> None:
+    grown = replace(stages.dataset, fingerprint="another")
+    assert find_previous.fn(NAME, grown) == stages.study
+    assert find_previous.fn(NAME, stages.dataset) is None
+    assert find_previous.fn("nobody knows it", grown) is None
 
 
 def test_the_same_model_under_another_name_is_another_registration(

@@ -244,8 +244,8 @@ def searched(uri: str, complete: int) -> optuna.Study:
     for number in range(complete + 2):
         trial = study.ask()
         width, _ = trial.suggest_int("width", 1, 64), trial.suggest_float("noise", 0, 1)
-        trial.report(width / 64 + 1, 1)
         pruned = number >= complete
+        trial.set_user_attr("progress", {"best": [2.0, width / 64 + pruned], "training": 3.0, "validation": 0.5})
         study.tell(trial, None if pruned else width / 64, optuna.trial.TrialState.PRUNED if pruned else None)
     return study
 
@@ -256,16 +256,17 @@ def test_a_study_is_summarised_with_the_parameter_that_matters_first(tmp_path: P
     summary = summarise(uri, "study-1")
     assert [trial.state for trial in summary.trials] == ["complete"] * 12 + ["pruned"] * 2
     assert summary.trials[13].value == summary.trials[13].params["width"] / 64 + 1
+    assert summary.trials[13].seconds == 3.5
     assert summary.importance["width"] > 0.8
     assert summary.importance_note is None
 
 
 def test_importance_of_too_few_trials_is_a_sentence(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'studies.db'}"
-    searched(uri, complete=3)
+    searched(uri, complete=1)
     summary = summarise(uri, "study-1")
     assert summary.importance == {}
-    assert summary.importance_note == "3 of at least 4 complete trials: too few to rank the parameters"
+    assert summary.importance_note == "3 of at least 4 trials with a value: too few to rank the parameters"
 
 
 class Made(BaseModel):
@@ -295,7 +296,7 @@ def test_the_stage_writes_one_file_from_references_alone(home: Path) -> None:
     short = {"findings": whole.notices}
     table = Table(*made("ingest", table=whole.table), 72, 6)
     dataset = Dataset(*made("prepare", dataset=short), "forecast", 6, 72)
-    study = StudyResult(*made("search"), "study-1", 7, 0.5)
+    study = StudyResult(*made("search"), "study-1", 7, 0.5, 20.0)
     model = Model(*made("fit", model=whole.model), "forecast", 2, 100)
     evaluation = Evaluation(*made("evaluate"), "linear", True, True)
     report = write_report.fn(table, dataset, study, model, evaluation)

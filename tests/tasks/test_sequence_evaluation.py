@@ -58,7 +58,7 @@ def untrained(dataset: Dataset, seed: int = 0) -> Model:
     recipe = Recipe(model=config, training=SequenceTrainingConfig.suggest(trial, 10, facts))
 
     def write(out: Path) -> dict[str, Any]:
-        kind("classify").describe(store.path(dataset), [recipe.model_dump(mode="json")], out)
+        kind("classify").describe(store.path(dataset), [recipe.model_dump(mode="json")], [1], out)
         bundle.save_weights(SequenceModel(config, facts), out / "member-0.safetensors")
         return {}
 

@@ -218,7 +218,7 @@ def test_only_views_with_steps_enough_for_a_transcript_are_searched(home: Path, 
     assert (found["level"], found["examples"]) == ("info", ["word", "bpe"])
     space, trial = SequenceSpace(dataset.facts), optuna.create_study().ask()
     assert space.suggest(trial).input.view == "character"
-    assert {point["view"] for point in space.portfolio(100)} == {"character"}
+    assert {point["view"] for point in space.portfolio()} == {"character"}
 
 
 BAD_TARGETS: dict[str, tuple[Any, list[str], list[str], str]] = {

@@ -1,0 +1,135 @@
+"""From the best trials to an ensemble: who is chosen, who is trained anew, within which limits and which time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from searches import prepared
+
+from models import bundle
+from models.panel import Panel
+from tasks import store
+from tasks.errors import InputError
+from tasks.fit import FitConfig, fit_model
+from tasks.fit_worker import Jobs, Probe, probe
+from tasks.kinds.forecast_dataset import ForecastDataset
+from tasks.kinds.kind import LearnerOptions
+from tasks.kinds.registry import kind
+from tasks.references import Dataset, StudyResult
+from tasks.search import SearchConfig, search_models
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dataset, StudyResult]]:
+    with pytest.MonkeyPatch.context() as patch:
+        directory = tmp_path_factory.mktemp("fit")
+        patch.setenv("CAROUSEL_HOME", str(directory / "home"))
+        dataset = prepared(directory)
+        yield dataset, search_models.fn(dataset, SearchConfig(time_budget="5m", max_trials=5, max_steps=16))
+
+
+def trials(study: StudyResult) -> list[dict[str, Any]]:
+    return json.loads((store.path(study) / "best.json").read_text())
+
+
+def facts_of(model: Any) -> dict[str, Any]:
+    return store.manifest(model)["facts"]
+
+
+def test_members_are_trained_anew_for_the_steps_that_validated_best(made: Any) -> None:
+    dataset, study = made
+    model = fit_model.fn(dataset, study, FitConfig(members=3, refit="always"))
+    facts = facts_of(model)
+    allowed = {trial["recipe"]["training"]["steps"] for trial in trials(study)}
+    assert {trained["steps"] for trained in facts["trained"]} <= allowed
+    assert len(facts["trained"]) == facts["members"] == model.members
+    described = json.loads((store.path(model) / "model.json").read_text())
+    assert sum(described["weights"]) <= 3
+    loaded = bundle.load(store.path(model))
+    assert loaded.weights == described["weights"]
+    assert facts["value"] <= facts["best_trial"]
+
+
+def test_without_refit_the_members_are_the_trials_and_the_value_is_what_they_give(made: Any) -> None:
+    dataset, study = made
+    model = fit_model.fn(dataset, study, FitConfig(members=4, refit="never"))
+    out, learner = store.path(model), kind("forecast").learner(store.path(dataset), LearnerOptions(16, "mase"))
+    loaded = bundle.load(out)
+    counted = [one for one, weight in zip(loaded.members, loaded.weights, strict=True) for _ in range(weight)]
+    outputs = [learner.outputs(one) for one in counted]
+    assert learner.value(outputs) == pytest.approx(facts_of(model)["value"], rel=1e-5)
+    kept = [load_file(store.path(study) / trial["checkpoint"]) for trial in trials(study)]
+    for path in out.glob("member-*.safetensors"):
+        mine = load_file(path)
+        assert any(one.keys() == mine.keys() and all(torch.equal(one[n], mine[n]) for n in mine) for one in kept)
+
+
+def test_no_time_left_makes_a_model_of_the_trials_at_once(made: Any) -> None:
+    dataset, study = made
+    began = time.time()
+    model = fit_model.fn(dataset, replace(study, seconds_left=0.0), FitConfig(members=2, seed=1))
+    assert time.time() - began < 20
+    assert facts_of(model)["trained"] == []
+    assert bundle.load(store.path(model)).members
+
+
+def test_a_bundle_weighs_its_members(made: Any) -> None:
+    dataset, study = made
+    model = fit_model.fn(dataset, study, FitConfig(members=4, refit="never", seed=2))
+    whole = bundle.load(store.path(model))
+    directory = store.path(dataset)
+    panel, (items, ends) = Panel.open(directory / "train"), ForecastDataset(directory).validation_windows()
+    whole.weights = [3, *[1] * (len(whole.members) - 1)]
+    together = whole.predict(panel, items, ends)
+    alone = [type(whole)(whole.facts, [member]).predict(panel, items, ends) for member in whole.members]
+    assert np.allclose(together, np.average(alone, axis=0, weights=whole.weights))
+
+
+def test_the_limit_on_parameters_holds_for_all_members(made: Any) -> None:
+    dataset, study = made
+    sizes = {
+        trial["trial"]: sum(tensor.numel() for tensor in load_file(store.path(study) / trial["checkpoint"]).values())
+        for trial in trials(study)
+    }
+    limit = 2 * min(sizes.values())
+    model = fit_model.fn(dataset, study, FitConfig(members=8, refit="never", max_parameters=limit))
+    assert model.parameters <= limit
+    with pytest.raises(InputError, match="must leave room for one network") as refused:
+        fit_model.fn(dataset, study, FitConfig(max_parameters=10))
+    assert f"{min(sizes.values()):,} parameters" in str(refused.value)
+
+
+def test_the_limit_on_latency_is_measured(made: Any) -> None:
+    dataset, study = made
+    with pytest.raises(InputError, match="the fastest takes"):
+        fit_model.fn(dataset, study, FitConfig(max_latency_ms=1e-3))
+    free = fit_model.fn(dataset, study, FitConfig(refit="never", max_latency_ms=1e6))
+    assert free.members >= 1
+
+
+def test_the_probe_trains_without_the_newest_data_and_says_what_it_came_to(made: Any, tmp_path: Path) -> None:
+    dataset, study = made
+    recipe = trials(study)[0]["recipe"]
+    described = {"kind": "forecast", "metric": "mase", "dataset": store.path(dataset), "jobs": [], "devices": 1}
+    jobs = Jobs(**described, probe=None, precision="32-true", checkpoint_every=1, deadline=time.time() + 60)
+    probe(jobs, Probe(recipe=recipe, seed=0, result=tmp_path / "older.json"))
+    value = json.loads((tmp_path / "older.json").read_text())["value"]
+    learner = kind("forecast").learner(store.path(dataset), LearnerOptions(16, "mase"))
+    older = learner.older(learner.recipe(recipe), 0)
+    assert older is not None
+    for _ in older.run():
+        pass
+    assert value == learner.value([learner.outputs(older.average)])
+    newer = learner.begin(learner.recipe(recipe), 0)
+    for _ in newer.run():
+        pass
+    assert value != learner.value([learner.outputs(newer.average)])

@@ -1,0 +1,295 @@
+"""A search on a real study in SQLite: what is begun, taken further, ended, kept, and taken up again after a death."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+from safetensors.torch import load_file
+from searches import opened, prepared, worker
+
+from models import bundle
+from models.optimisation import Optimisation
+from tasks import store
+from tasks.kinds.kind import LearnerOptions
+from tasks.kinds.registry import kind
+from tasks.references import Dataset
+from tasks.search import KEPT, SearchConfig, search_models
+from tasks.studies import MOST_ATTEMPTS, begun, handle, progress, ranked, release, settle, standings, view
+from tasks.trial_files import read_outputs
+
+SEARCH = SearchConfig(time_budget="5m", max_trials=6, max_steps=16)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    with pytest.MonkeyPatch.context() as patch:
+        directory = tmp_path_factory.mktemp("search")
+        patch.setenv("CAROUSEL_HOME", str(directory / "home"))
+        yield prepared(directory)
+
+
+@pytest.fixture
+def study(dataset: Dataset, request: pytest.FixtureRequest) -> optuna.Study:
+    return opened(dataset, SEARCH, request.node.name)
+
+
+def run(dataset: Dataset, study: optuna.Study, work: Path, search: SearchConfig = SEARCH, **changes: Any) -> None:
+    worker(dataset, search, work, study.study_name, **changes).run()
+
+
+def test_every_trial_begins_and_the_best_climb_to_the_top(
+    dataset: Dataset, study: optuna.Study, tmp_path: Path
+) -> None:
+    run(dataset, study, tmp_path)
+    trials = begun(study)
+    assert len(trials) == SEARCH.max_trials
+    rungs = [len(progress(trial).best) for trial in trials]
+    assert max(rungs) == 4
+    assert all(rung >= 1 for rung in rungs)
+    best = ranked(study)[0]
+    assert max(best.intermediate_values) in (2, 4, 8, 16)
+    assert progress(best).best[-1] == min(best.intermediate_values.values())
+
+
+def test_without_pruning_every_trial_climbs_to_the_top_or_converges(
+    dataset: Dataset, study: optuna.Study, tmp_path: Path
+) -> None:
+    run(dataset, study, tmp_path, SEARCH.model_copy(update={"pruning": False, "max_trials": 3}))
+    assert all(len(one.best) == 4 or one.converged for one in standings(begun(study)))
+    assert {trial.state for trial in begun(study)} == {TrialState.COMPLETE}
+
+
+def test_what_is_kept_of_a_trial_is_what_gave_its_value(dataset: Dataset, study: optuna.Study, tmp_path: Path) -> None:
+    run(dataset, study, tmp_path)
+    learner = kind("forecast").learner(store.path(dataset), LearnerOptions(16, "mase"))
+    for trial in ranked(study)[:3]:
+        kept = read_outputs(tmp_path, trial.number)
+        assert learner.value([kept]) == pytest.approx(progress(trial).best[-1], rel=1e-6)
+        model = learner.begin(learner.recipe(trial.user_attrs["recipe"]), 0).model
+        model.load_state_dict(load_file(tmp_path / f"trial-{trial.number}.safetensors"))
+        assert np.allclose(np.stack(learner.outputs(model)), np.stack(kept))
+
+
+def test_a_frozen_trial_goes_on_as_if_it_had_never_stopped(
+    dataset: Dataset, study: optuna.Study, tmp_path: Path
+) -> None:
+    """One worker thaws every trial from its file; the other trains each from beginning to end."""
+    search = SEARCH.model_copy(update={"pruning": False, "max_trials": 2})
+    first = worker(dataset, search, tmp_path, study.study_name)
+    while (trial := first._next()) is not None:
+        first._held = None
+        first.climb(trial)
+    learner = first.learner
+    for trial in begun(study):
+        whole = learner.begin(learner.recipe(trial.user_attrs["recipe"]), search.seed)
+        for rung in first.ladder[: len(progress(trial).best)]:
+            for check in rung:
+                while whole.step < check:
+                    whole.advance()
+                told = study.get_trials(deepcopy=False)[trial.number].intermediate_values[check]
+                assert learner.value([learner.outputs(whole.average)]) == told
+
+
+def test_a_trial_whose_worker_died_goes_on_from_its_last_rung_and_none_is_lost(
+    dataset: Dataset, study: optuna.Study, tmp_path: Path
+) -> None:
+    dying = worker(dataset, SEARCH, tmp_path, study.study_name)
+    for _ in range(4):
+        trial = dying._next()
+        assert trial is not None
+        dying.climb(trial)
+    left = dying._next()
+    assert left is not None
+    before = {trial.number: progress(trial).best for trial in begun(study)}
+    assert any(one.busy for one in standings(begun(study)))
+    release(study, worker="0")
+    assert not any(one.busy for one in standings(begun(study)))
+    run(dataset, study, tmp_path)
+    after = {trial.number: progress(trial).best for trial in begun(study)}
+    assert sorted(after) == list(range(SEARCH.max_trials))
+    assert all(after[number][: len(best)] == best for number, best in before.items())
+    assert len({json.dumps(trial.params, sort_keys=True) for trial in begun(study)}) == SEARCH.max_trials
+
+
+def test_a_trial_that_kills_its_workers_fails(dataset: Dataset, study: optuna.Study, tmp_path: Path) -> None:
+    killed = worker(dataset, SEARCH, tmp_path, study.study_name)
+    for _ in range(MOST_ATTEMPTS):
+        trial = killed._next()
+        assert trial is not None
+        assert trial.number == 0
+        release(study, worker="0")
+    (failed,) = [trial for trial in begun(study) if trial.state == TrialState.FAIL]
+    assert failed.user_attrs["failure"] == f"its worker died {MOST_ATTEMPTS} times"
+    run(dataset, study, tmp_path)
+    assert len(begun(study)) == SEARCH.max_trials
+
+
+def test_a_training_that_diverges_fails_with_its_step_and_the_search_goes_on(
+    dataset: Dataset, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    search = SEARCH.model_copy(update={"space": {"learning_rate": [1e38, 1e-3]}, "max_trials": 8})
+    study = opened(dataset, search, request.node.name)
+    run(dataset, study, tmp_path, search)
+    failed = [trial for trial in begun(study) if trial.state == TrialState.FAIL]
+    assert {trial.params["learning_rate"] for trial in failed} == {1e38}
+    assert all("is no number" in trial.user_attrs["failure"] for trial in failed)
+    assert ranked(study)[0].params["learning_rate"] == 1e-3
+
+
+HUNGRY = """
+import optuna, resource, sys, torch
+from pathlib import Path
+from tasks.search_worker import Assignment, Worker
+torch.set_num_threads(1)
+worker = Worker(Assignment.model_validate_json(Path(sys.argv[1]).read_text()), "0")
+worker.learner.begin(worker.learner.suggest(optuna.create_study().ask()), 0).advance()
+held = int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (held + 300_000_000,) * 2)
+worker.run()
+"""
+
+
+def test_a_batch_that_memory_cannot_hold_is_halved_until_it_fits(
+    dataset: Dataset, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """The process may take 300 MB more than it has; a batch of 2^21 windows wants many times that."""
+    search = SearchConfig(time_budget="5m", max_trials=2, max_steps=10, space={"batch_size": [2**21]})
+    study = opened(dataset, search, request.node.name)
+    asked = worker(dataset, search, tmp_path, study.study_name)
+    (tmp_path / "assignment.json").write_text(asked.assignment.model_dump_json())
+    command = [sys.executable, "-c", HUNGRY, str(tmp_path / "assignment.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    finished = [trial for trial in begun(study) if progress(trial).best]
+    assert finished
+    for trial in finished:
+        assert trial.user_attrs["recipe"]["training"]["batch_size"] < 2**21
+        assert trial.user_attrs["halved"].startswith("batch_size ")
+
+
+def test_a_trial_much_slower_than_others_is_given_up_within_a_few_steps(
+    dataset: Dataset, study: optuna.Study, tmp_path: Path
+) -> None:
+    """The second one reads a hundred times as many windows; a search of thirty seconds has no room for it."""
+    longer = SEARCH.model_copy(update={"max_steps": 400})
+    first = worker(dataset, longer, tmp_path, study.study_name, deadline=time.time() + 30)
+    trial = first._next()
+    assert trial is not None
+    first.climb(trial)
+    slow = first._next()
+    assert slow is not None
+    recipe = first._recipe(slow)
+    many = recipe.training.model_copy(update={"batch_size": 100 * recipe.training.batch_size})
+    heavy = recipe.model_copy(update={"training": many}).model_dump(mode="json")
+    handle(study, slow).set_user_attr("recipe", heavy)
+    first.climb(slow)
+    ended = study.get_trials()[slow.number]
+    assert ended.state == TrialState.PRUNED
+    assert "a step, when" in ended.user_attrs["slow"]
+    assert not ended.intermediate_values
+
+
+def test_time_that_is_up_stops_a_training_between_two_steps(dataset: Dataset, study: Any, tmp_path: Path) -> None:
+    endless = SEARCH.model_copy(update={"max_steps": 1_000_000, "max_trials": 1000})
+    first = worker(dataset, SEARCH, tmp_path, study.study_name)
+    trial = first._next()
+    assert trial is not None
+    first.climb(trial)
+    began = time.time()
+    run(dataset, study, tmp_path, endless, began=began, deadline=began + 2.0)
+    assert time.time() - began < 6.0
+    assert not any(one.busy for one in standings(begun(study)))
+
+
+def test_the_first_value_is_waited_for_though_time_is_up(dataset: Dataset, study: Any, tmp_path: Path) -> None:
+    run(dataset, study, tmp_path, deadline=time.time() - 1)
+    assert len(ranked(study)) == 1
+
+
+def test_the_sampler_knows_each_point_by_its_best_value(dataset: Dataset, study: Any, tmp_path: Path) -> None:
+    run(dataset, study, tmp_path)
+    seen = view(study)
+    assert {trial.state for trial in seen.trials} == {TrialState.COMPLETE}
+    assert sorted(trial.value for trial in seen.trials) == sorted(progress(t).best[-1] for t in ranked(study))
+    assert seen.best_params == ranked(study)[0].params
+
+
+def test_at_the_end_the_best_are_complete_and_the_rest_were_pruned(
+    dataset: Dataset, study: Any, tmp_path: Path
+) -> None:
+    run(dataset, study, tmp_path)
+    settle(study, 2)
+    states = [trial.state for trial in ranked(study)]
+    assert states[:2] == [TrialState.COMPLETE] * 2
+    assert all(state.is_finished() for state in states)
+    assert study.best_value == pytest.approx(progress(ranked(study)[0]).best[-1])
+
+
+def test_a_stage_leaves_its_best_trials_with_weights_outputs_and_ledger(dataset: Dataset) -> None:
+    result = search_models.fn(dataset, SEARCH)
+    out = store.path(result)
+    kept = json.loads((out / "best.json").read_text())
+    assert [one["value"] for one in kept] == sorted(one["value"] for one in kept)
+    assert len(kept) == min(KEPT, SEARCH.max_trials)
+    assert result.best_value == kept[0]["value"]
+    for one in kept:
+        assert (out / one["checkpoint"]).exists()
+        assert len(read_outputs(out, one["trial"])) == 12
+        assert one["recipe"]["training"]["steps"] in (2, 3, 4, 6, 8, 12, 16)
+    facts = store.manifest(result)["facts"]
+    assert facts["seconds"] + facts["seconds_left"] == pytest.approx(300, abs=1)
+    assert sum(facts["clock"].values()) <= facts["workers"] * facts["seconds"] + 1
+    assert facts["clock"]["training"] > 0
+    assert search_models.fn(dataset, SEARCH) == result
+
+
+def test_a_search_goes_on_from_the_best_of_another(dataset: Dataset, tmp_path: Path) -> None:
+    """On the same data here, so that the first values must be those that the weights already gave, or better."""
+    narrow = SEARCH.model_copy(update={"max_trials": 4, "seed": 1})
+    earlier = search_models.fn(dataset, SEARCH)
+    later = search_models.fn(dataset, narrow, earlier)
+    assert later.fingerprint != search_models.fn(dataset, narrow).fingerprint
+    study = optuna.load_study(study_name=later.study_name, storage=study_uri())
+    expected = json.loads((store.path(earlier) / "best.json").read_text())[:4]
+    assert [trial.params for trial in begun(study)] == [one["params"] for one in expected]
+    assert all(Path(trial.user_attrs["start"]).exists() for trial in begun(study))
+    first = min(begun(study)[0].intermediate_values)
+    assert begun(study)[0].intermediate_values[first] < 1.02 * expected[0]["value"]
+
+
+def study_uri() -> str:
+    from tasks.environment import environment
+
+    return environment().studies_uri
+
+
+def test_weights_of_another_shape_are_left_alone(tmp_path: Path) -> None:
+    from models.training_config import TrainingConfig
+
+    def training(width: int) -> Optimisation:
+        return Optimisation(torch.nn.Linear(width, 1), TrainingConfig(steps=1), lambda step: iter(()))
+
+    bundle.save_weights(training(3).model, tmp_path / "weights.safetensors")
+    same, other = training(3), training(4)
+    before = other.model.state_dict()["weight"].clone()
+    assert bundle.start_from(same, tmp_path / "weights.safetensors")
+    assert not bundle.start_from(other, tmp_path / "weights.safetensors")
+    assert torch.equal(other.model.state_dict()["weight"], before)
+    assert torch.equal(same.average.state_dict()["weight"], load_file(tmp_path / "weights.safetensors")["weight"])
+
+
+def test_a_handle_reports_for_a_trial_that_another_process_began(dataset: Dataset, study: Any) -> None:
+    trial = study.ask()
+    handle(study, begun(study)[-1]).report(0.5, 3)
+    assert study.get_trials()[trial.number].intermediate_values == {3: 0.5}
