@@ -14,7 +14,7 @@ from tasks.environment import environment
 from tasks.kinds.registry import kind
 from tasks.references import Dataset, Evaluation, Model, Reference, Report, StudyResult, Table
 
-VERSION = 2
+VERSION = 3
 PAGE = "report.html"
 
 
@@ -57,10 +57,12 @@ def write_report(table: Table, dataset: Dataset, study: StudyResult, model: Mode
 
 
 def _seconds(stages: tuple[Reference, ...], evaluated: dict[str, Any]) -> list[tuple[str, float]]:
-    """Return what took how long: the stages as their manifests tell, and each model's share of evaluate."""
+    """Return what took how long: the stages as their manifests tell, and the shares of search and evaluate."""
     manifests = [(reference.stage, store.manifest(reference)) for reference in stages]
     told = [(stage, written.get("seconds") or written["facts"].get("seconds")) for stage, written in manifests]
     known = [(stage, seconds) for stage, seconds in told if seconds is not None]
+    clock: dict[str, float] = next((made["facts"]["clock"] for stage, made in manifests if "clock" in made["facts"]), {})
+    known += [(f"search: {account}, all workers", spent) for account, spent in clock.items()]
     return known + [(f"evaluate: {row['name']}", row["seconds"]) for row in evaluated["leaderboard"]]
 
 

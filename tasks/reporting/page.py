@@ -175,6 +175,9 @@ def _search(study: StudySummary) -> list[Section]:
     hint = f"{len(study.trials)} trials{f': {counted}' if counted else ''}. Validation part; lower is better."
     valued = any(trial.value is not None for trial in study.trials)
     ranked = charts.importance(study.importance) if study.importance else f"{study.importance_note}."
+    rungs = "Each line is a trial that climbs; where it ends it was frozen, ended, or time was up."
+    lines = "Each line is a trial, through the values of the parameters that matter most."
+    drawn = [("Rungs", rungs, study.rungs), ("Parameters", lines, study.parameters)]
     return [
         Section("Search", hint, charts.search_history(study) if valued else "No trial reported a value.", wide=False),
         Section(
@@ -183,6 +186,7 @@ def _search(study: StudySummary) -> list[Section]:
             ranked,
             wide=False,
         ),
+        *(Section(title, hint, charts.styled(plot, 380), wide=True) for title, hint, plot in drawn if plot is not None),
     ]
 
 

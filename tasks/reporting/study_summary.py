@@ -1,4 +1,4 @@
-"""What a report says of an Optuna study, as plain values."""
+"""What a report says of an Optuna study: plain values, and Optuna's own plots."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
+import plotly.graph_objects as go
 from optuna.trial import FrozenTrial
 
 from tasks.studies import begun, open_storage, progress, ranked, view
 
 FEWEST_FOR_IMPORTANCE = 4
+MOST_DRAWN = 7
+"""Parameters side by side in a plot, the most important ones."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,17 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class StudySummary:
-    """Trials that have ended, in order of their numbers; ``importance`` is empty where ``importance_note`` says why."""
+    """Trials that have ended, in order of their numbers; ``importance`` is empty where ``importance_note`` says why.
+
+    ``rungs`` draws the values of each trial over its steps, ``parameters`` each trial as a line through what it drew.
+    """
 
     name: str
     trials: list[TrialRow]
     importance: dict[str, float]
     importance_note: str | None = None
+    rungs: go.Figure | None = None
+    parameters: go.Figure | None = None
 
     def of_state(self, state: str) -> list[TrialRow]:
         return [trial for trial in self.trials if trial.state == state]
@@ -42,7 +50,21 @@ def summarise(uri: str, name: str) -> StudySummary:
     study = optuna.load_study(study_name=name, storage=open_storage(uri))
     trials = [_row(trial) for trial in begun(study) if trial.state.is_finished()]
     importance, note = _importance(study)
-    return StudySummary(name, trials, importance, note)
+    plots = _plots(study, list(importance)) if ranked(study) else {}
+    return StudySummary(name, trials, importance, note, **plots)
+
+
+def _plots(study: optuna.Study, important: list[str]) -> dict[str, go.Figure]:
+    """Return Optuna's plots of a study with values."""
+    from optuna.visualization import plot_intermediate_values, plot_parallel_coordinate
+
+    seen = view(study)
+    shared = set.intersection(*(set(trial.params) for trial in seen.trials))
+    drawn = [name for name in important if name in shared][:MOST_DRAWN]
+    plots = {"rungs": plot_intermediate_values(study).update_layout(title=None, showlegend=False)}
+    if len(drawn) > 1:
+        plots["parameters"] = plot_parallel_coordinate(seen, params=drawn).update_layout(title=None)
+    return plots
 
 
 def _row(trial: FrozenTrial) -> TrialRow:

@@ -245,6 +245,8 @@ def searched(uri: str, complete: int) -> optuna.Study:
         trial = study.ask()
         width, _ = trial.suggest_int("width", 1, 64), trial.suggest_float("noise", 0, 1)
         pruned = number >= complete
+        trial.report(2.0, 8)
+        trial.report(width / 64 + pruned, 16)
         trial.set_user_attr("progress", {"best": [2.0, width / 64 + pruned], "training": 3.0, "validation": 0.5})
         study.tell(trial, None if pruned else width / 64, optuna.trial.TrialState.PRUNED if pruned else None)
     return study
@@ -259,6 +261,10 @@ def test_a_study_is_summarised_with_the_parameter_that_matters_first(tmp_path: P
     assert summary.trials[13].seconds == 3.5
     assert summary.importance["width"] > 0.8
     assert summary.importance_note is None
+    assert summary.rungs is not None
+    assert sorted(tuple(line.x) for line in summary.rungs.data) == [(8, 16)] * 14
+    assert summary.parameters is not None
+    assert {"width", "noise"} <= set(summary.parameters.layout.xaxis.ticktext)
 
 
 def test_importance_of_too_few_trials_is_a_sentence(tmp_path: Path) -> None:
