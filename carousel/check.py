@@ -70,7 +70,8 @@ def _described(table: Table, read: dict[str, Any]) -> str:
 def _split(split: Any, prepared: dict[str, Any]) -> str:
     if sizes := prepared.get("sizes"):
         return f"{sizes['train']} training, {sizes['validation']} validation and {sizes['test']} sealed test items"
-    return f"{split.validation_windows} validation and {split.test_windows} sealed test windows of each series"
+    chosen = prepared["split"]["validation_windows"]
+    return f"{chosen} validation and {split.test_windows} sealed test windows of each series"
 
 
 def _read(data: Any, problem: Any, split: Any) -> tuple[Table, Dataset, dict[str, Any], dict[str, Any]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -39,6 +41,12 @@ class LightningTraining(lightning.LightningModule, ABC):
     def average(self) -> nn.Module:
         """The model that the training gives at this step."""
         return self.averaged.module
+
+    def begin_with(self, weights: Path) -> None:
+        """Go on from the ``weights`` of a model of the same configuration: safetensors."""
+        given = load_file(weights)
+        self.model.load_state_dict(given)
+        self.average.load_state_dict(given)
 
     @abstractmethod
     def batch(self, step: int, rank: int, world: int) -> Any:

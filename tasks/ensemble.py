@@ -68,8 +68,3 @@ def select(
         if best is None or values[added] < best.value:
             best = Ensemble(dict(Counter(chosen)), values[added])
     return best
-
-
-def shared(count: int, networks: int) -> list[int]:
-    """Return how often each of ``networks`` of one recipe counts that counts ``count`` times in all."""
-    return [count // networks + (place < count % networks) for place in range(networks)]

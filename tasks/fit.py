@@ -23,6 +23,10 @@ from tasks.references import Dataset, Model, StudyResult
 VERSION = 2
 SPARE = 2.0
 """Seconds of the time budget that are left for writing the result."""
+REFIT_SHARE, FEWEST_REFIT = 0.3, 20
+"""Steps that a trial goes on for on all data: a share of those that it has taken, but no fewer than some."""
+PROBE_SHARE = 0.25
+"""Share of the first member's steps after which newer and older data are compared."""
 
 
 class FitConfig(Config):
@@ -43,7 +47,7 @@ class FitConfig(Config):
     refit: Literal["auto", "always", "never"] = Field(
         "auto",
         title="Refit",
-        description="Train the members anew, on the validation part, too; auto: if newer data help.",
+        description="Train the members further, on the validation part, too; auto: if newer data help.",
     )
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", title="Precision")
     checkpoint_every: int = Field(100, title="Steps between checkpoints", ge=1)
@@ -52,7 +56,7 @@ class FitConfig(Config):
 
 @task(name="fit", task_run_name="fit at most {fit.members} members", retries=1, retry_condition_fn=worth_retrying)
 def fit_model(dataset: Dataset, study: StudyResult, fit: FitConfig) -> Model:
-    """Choose the trials of ``study`` that predict best together, and train them on everything before the sealed part.
+    """Choose the trials of ``study`` that predict best together, and train them on, with all before the sealed part.
 
     It takes no longer than the search left of the time budget: a member that is not trained by then is the trial
     itself, as the search has left it. A killed fit goes on from its last checkpoint; members that were trained stand.
@@ -76,26 +80,26 @@ def _fit(
     search = json.loads((study / store.MANIFEST).read_text())["config"]
     search["metric"] = search["metric"] or kind(problem).SEARCH_METRICS[0]
     chosen = _chosen(source, study, problem, trials, search, fit, work)
-    parts = [(trials[int(place)], count) for place, count in chosen["counts"].items()]
+    counts = sorted(chosen["counts"].items(), key=lambda pair: -pair[1])
+    parts = [(trials[int(place)], count) for place, count in counts]
     jobs: list[dict[str, Any]] = []
     if fit.refit != "never" and time.time() < deadline:
-        jobs = _write_jobs(source, problem, parts, search, fit, deadline, work)
+        jobs = _write_jobs(source, study, problem, parts, search, fit, deadline, work)
         _run(jobs, work, deadline)
     helps = _newer_data_help(work, parts)
-    networks = []
-    for number, (trial, count) in enumerate(parts):
-        trained = [job for job in jobs if job["part"] == number and Path(job["weights"]).exists()] if helps else []
-        weights = [Path(job["weights"]) for job in trained] or [study / trial["checkpoint"]]
-        shares = ensemble.shared(count, len(weights))
-        networks += [(trial["recipe"], one, share) for one, share in zip(weights, shares, strict=True) if share]
-    for member, (_, weights_path, _) in enumerate(networks):
-        (out / f"member-{member}.safetensors").write_bytes(weights_path.read_bytes())
-    kind(problem).describe(source, [recipe for recipe, _, _ in networks], [share for *_, share in networks], out)
-    (out / "recipes.json").write_text(json.dumps([recipe for recipe, _, _ in networks], indent=2))
+    recipes = [trial["recipe"] for trial, _ in parts]
+    weights = [study / trial["checkpoint"] for trial, _ in parts]
+    for member, job in enumerate(jobs):
+        if helps and Path(job["weights"]).exists():
+            weights[member] = Path(job["weights"])
+    for member, path in enumerate(weights):
+        (out / f"member-{member}.safetensors").write_bytes(path.read_bytes())
+    kind(problem).describe(source, recipes, [count for _, count in parts], out)
+    (out / "recipes.json").write_text(json.dumps(recipes, indent=2))
     trained_facts = [json.loads(path.read_text()) for path in sorted(work.glob("member-*.json"))]
     return {
-        "members": len(networks),
-        "parameters": sum(_parameters(weights_path) for _, weights_path, _ in networks),
+        "members": len(parts),
+        "parameters": sum(map(_parameters, weights)),
         "value": chosen["value"],
         "best_trial": trials[0]["value"],
         "newer_data_help": helps,
@@ -172,6 +176,7 @@ def _too_large(costs: list[ensemble.Cost], fit: FitConfig) -> InputError:
 
 def _write_jobs(
     source: Path,
+    study: Path,
     problem: str,
     parts: list[tuple[dict[str, Any], int]],
     search: dict[str, Any],
@@ -179,20 +184,23 @@ def _write_jobs(
     deadline: float,
     work: Path,
 ) -> list[dict[str, Any]]:
-    """Write ``jobs.json``: a training for each time that a trial counts, every trial once before any again."""
-    rounds = range(max(count for _, count in parts))
-    order = [(number, again) for again in rounds for number, (_, count) in enumerate(parts) if again < count]
+    """Write ``jobs.json``: a training for each trial of the ensemble, those that count most first."""
     jobs = [
         {
-            "part": number,
-            "recipe": parts[number][0]["recipe"],
+            "recipe": _continued(trial["recipe"]),
+            "start": str(study / trial["checkpoint"]),
             "seed": fit.seed + member,
             "checkpoints": str(work / f"checkpoints-{member}"),
             "weights": str(work / f"member-{member}.safetensors"),
         }
-        for member, (number, again) in enumerate(order)
+        for member, (trial, _) in enumerate(parts)
     ]
-    probe = {"recipe": parts[0][0]["recipe"], "seed": search["seed"], "result": str(work / "older.json")}
+    probe = {
+        "recipe": parts[0][0]["recipe"],
+        "steps": _probed(parts[0][0])[0],
+        "seed": search["seed"],
+        "result": str(work / "older.json"),
+    }
     described = {
         "kind": problem,
         "metric": search["metric"],
@@ -206,6 +214,19 @@ def _write_jobs(
     }
     (work / "jobs.json").write_text(json.dumps(described))
     return jobs
+
+
+def _continued(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return ``recipe`` with the steps that a trial of it goes on for."""
+    steps = max(FEWEST_REFIT, round(REFIT_SHARE * recipe["training"]["steps"]))
+    return recipe | {"training": recipe["training"] | {"steps": steps}}
+
+
+def _probed(trial: dict[str, Any]) -> tuple[int, float]:
+    """Return a step early in ``trial`` at which it was validated, and the value there."""
+    values = {int(step): value for step, value in trial["values"].items()}
+    enough = [step for step in values if step >= PROBE_SHARE * trial["recipe"]["training"]["steps"]]
+    return min(enough), values[min(enough)]
 
 
 def _run(jobs: list[dict[str, Any]], work: Path, deadline: float) -> None:
@@ -235,4 +256,4 @@ def _start_worker(work: Path, place: int) -> subprocess.Popen[bytes]:
 def _newer_data_help(work: Path, parts: list[tuple[dict[str, Any], int]]) -> bool:
     """Say whether the first member learned more from data up to the validation part than from older ones alone."""
     older = work / "older.json"
-    return not older.exists() or parts[0][0]["value"] < json.loads(older.read_text())["value"]
+    return not older.exists() or _probed(parts[0][0])[1] < json.loads(older.read_text())["value"]

@@ -22,23 +22,30 @@ from tasks.children import PARENT, die_with_parent
 
 
 class Job(BaseModel):
-    """One member to be trained. ``checkpoints`` is its directory, ``weights`` the safetensors file to write."""
+    """One member to be trained on from the weights at ``start``.
+
+    ``checkpoints`` is its directory, ``weights`` the safetensors file to write.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    part: int
     recipe: dict[str, Any]
+    start: Path
     seed: int
     checkpoints: Path
     weights: Path
 
 
 class Probe(BaseModel):
-    """A recipe to be trained on older data alone; ``result`` is the JSON file for the ``value`` that it comes to."""
+    """A recipe to be trained on older data alone, from its beginning for ``steps``.
+
+    ``result`` is the JSON file for the ``value`` that it comes to.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     recipe: dict[str, Any]
+    steps: int
     seed: int
     result: Path
 
@@ -102,7 +109,8 @@ def probe(jobs: Jobs, asked: Probe) -> None:
     training = learner.older(recipe, asked.seed)
     if training is None:
         return
-    for _ in training.run():
+    while training.step < asked.steps:
+        training.advance()
         if time.time() >= jobs.deadline:
             return
     partial = asked.result.with_suffix(".partial")
@@ -118,6 +126,7 @@ def train(jobs: Jobs, job: Job) -> None:
     trainer = _trainer(jobs, job)
     began = time.time()
     module = kind(jobs.kind).training(jobs.dataset, job.recipe, job.seed)
+    module.begin_with(job.start)
     last = job.checkpoints / "last.ckpt"
     facts: dict[str, Any] = {"resumed": last.exists()}
     trainer.fit(module, ckpt_path=last if facts["resumed"] else None)

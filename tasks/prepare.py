@@ -11,7 +11,7 @@ from tasks.errors import InputError
 from tasks.kinds.registry import Problem, kind
 from tasks.references import Dataset, Table
 
-VERSION = 2
+VERSION = 3
 OF_SERIES = {"test_windows", "validation_windows", "stride"}
 
 
@@ -27,8 +27,11 @@ class SplitConfig(Config):
     """
 
     test_windows: int = Field(1, title="Test windows", description="Series: rolling origins in the sealed part.", ge=1)
-    validation_windows: int = Field(
-        1, title="Validation windows", description="Series: rolling origins that the search sees.", ge=1
+    validation_windows: int | None = Field(
+        None,
+        title="Validation windows",
+        description="Series: rolling origins that the search sees; none: as many as give it a sound comparison.",
+        ge=1,
     )
     stride: int | None = Field(
         None, title="Stride", description="Series: steps between origins; none: the horizon.", ge=1

@@ -61,7 +61,9 @@ def _seconds(stages: tuple[Reference, ...], evaluated: dict[str, Any]) -> list[t
     manifests = [(reference.stage, store.manifest(reference)) for reference in stages]
     told = [(stage, written.get("seconds") or written["facts"].get("seconds")) for stage, written in manifests]
     known = [(stage, seconds) for stage, seconds in told if seconds is not None]
-    clock: dict[str, float] = next((made["facts"]["clock"] for stage, made in manifests if "clock" in made["facts"]), {})
+    clock: dict[str, float] = next(
+        (made["facts"]["clock"] for stage, made in manifests if "clock" in made["facts"]), {}
+    )
     known += [(f"search: {account}, all workers", spent) for account, spent in clock.items()]
     return known + [(f"evaluate: {row['name']}", row["seconds"]) for row in evaluated["leaderboard"]]
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 VERSION = 2
 KEPT = 16
 """Best trials of which the result keeps recipe, weights and outputs."""
-FIT_SHARE = 0.3
-"""Share of the time budget that is left to ``fit``."""
+FIT_SHARE = 0.25
+"""Share of the time budget that is left to ``fit``, at most."""
 TAKEN_OVER = 5
 """Best trials of the search before that a retraining begins with."""
 MOST_DEATHS = 5
@@ -112,7 +112,9 @@ def _search(
         "dataset": str(source),
         "work": str(key.work),
         "began": began,
-        "deadline": began + seconds(search.time_budget) * (1 - FIT_SHARE),
+        "deadline": began + seconds(search.time_budget),
+        "reserve": FIT_SHARE * seconds(search.time_budget),
+        "workers": min(environment().workers, search.max_trials),
         "search": search.model_dump(mode="json"),
     }
     (key.work / "assignment.json").write_text(json.dumps(assignment))
@@ -175,7 +177,7 @@ def _run_workers(study: optuna.Study, work: Path, metric: str, search: SearchCon
 
     count = min(environment().workers, search.max_trials)
     workers = [_start_worker(work, i) for i in range(count)]
-    budget = seconds(search.time_budget) * (1 - FIT_SHARE)
+    budget = seconds(search.time_budget)
     deaths, noted, told = 0, 0.0, 0
     with children.stopped_at_exit(workers), Progress("search", search.max_trials, budget) as progress:
         while any(worker.poll() is None for worker in workers):
@@ -213,9 +215,10 @@ def _write_result(study: optuna.Study, best: list[FrozenTrial], work: Path, out:
         TrialFiles(work).copy_best(trial.number, out)
         told = studies.progress(trial)
         recipe = trial.user_attrs["recipe"]
-        # What was validated best is what is trained anew: as many steps, no more.
+        # What was validated best is what is kept: after as many steps.
         recipe = recipe | {"training": recipe["training"] | {"steps": told.step}}
-        found = {"trial": trial.number, "value": told.best[-1], "params": trial.params, "recipe": recipe}
+        found = {"trial": trial.number, "value": told.best[-1], "values": trial.intermediate_values}
+        found |= {"params": trial.params, "recipe": recipe}
         kept.append(found | {"checkpoint": f"{name(trial.number)}.safetensors", "seconds": told.training})
     (out / "best.json").write_text(json.dumps(kept, indent=2))
     value = kept[0]["value"]

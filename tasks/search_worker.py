@@ -39,12 +39,18 @@ CLOSING = 0.75
 FEWEST_TIMED = 5
 """Steps after which the time that one takes is known."""
 
+MEMBERS, FIT_START, FIT_WORK = 8, 15.0, 0.4
+"""What ``fit`` is thought to take: seconds to start, and a share of the seconds that its members were trained for."""
+
 KEPT_FILES = 32
 """Best trials whose weights are kept while the search runs."""
 
 
 class Assignment(BaseModel):
-    """What a worker is told. ``began`` and ``deadline`` are times on ``time.time``'s clock."""
+    """What a worker is told. ``began`` and ``deadline`` are times on ``time.time``'s clock.
+
+    ``reserve`` are the seconds before the deadline that are left to what follows, at most.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,6 +62,8 @@ class Assignment(BaseModel):
     work: Path
     began: float
     deadline: float
+    reserve: float = 0.0
+    workers: int = 1
     search: SearchConfig
 
 
@@ -77,6 +85,7 @@ class Worker:
     def __init__(self, assignment: Assignment, name: str) -> None:
         self.assignment, self.search, self.name = assignment, assignment.search, name
         self.clock = Clock()
+        self.deadline = assignment.deadline
         options = LearnerOptions(self.search.max_steps, assignment.metric)
         self.learner: Learner = kind(assignment.kind).learner(assignment.dataset, options)
         self.study = optuna.load_study(study_name=assignment.study_name, storage=open_storage(assignment.storage))
@@ -105,10 +114,17 @@ class Worker:
 
     def _over(self) -> bool:
         """Say whether time is up; the first value is waited for, however long it takes."""
-        return time.time() >= self.assignment.deadline and bool(ranked(self.study))
+        return time.time() >= self.deadline and bool(ranked(self.study))
+
+    def _time_is_up(self) -> float:
+        """Return when the search has to end, so that its best trials can go on for a share of their steps."""
+        best = [progress(trial).training for trial in ranked(self.study)[:MEMBERS]]
+        needed = FIT_START + FIT_WORK * sum(best) / self.assignment.workers
+        return self.assignment.deadline - min(self.assignment.reserve, needed)
 
     def _next(self) -> FrozenTrial | None:
         """Take the trial that is to be trained next; None: there is none now."""
+        self.deadline = self._time_is_up()
         trials = begun(self.study)
         stand = standings(trials)
         chosen = halving.thawed(stand, len(self.ladder), self.share)
@@ -129,7 +145,7 @@ class Worker:
 
     def _closing(self) -> bool:
         spent = time.time() - self.assignment.began
-        return spent >= CLOSING * (self.assignment.deadline - self.assignment.began)
+        return spent >= CLOSING * (self.deadline - self.assignment.began)
 
     def _begin(self, number: int) -> FrozenTrial:
         """Begin a new trial: the next of those that were enqueued, else one that the sampler draws."""
@@ -222,7 +238,7 @@ class Worker:
         ]
         if not known:
             return float("inf")
-        allowed = SLOW_SHARE * (self.assignment.deadline - self.assignment.began) / steps
+        allowed = SLOW_SHARE * (self.deadline - self.assignment.began) / steps
         return max(allowed, SLOW_TIMES * statistics.median(known))
 
     def _advance(self, training: Optimisation, check: int, most: float) -> bool:
@@ -235,7 +251,7 @@ class Worker:
             a_step = (time.perf_counter() - began) / (training.step - before)
             if a_step > most and training.step - before >= FEWEST_TIMED:
                 raise TooSlow(f"{a_step:.3f} s a step, when {most:.3f} s were the most")
-            if time.time() >= self.assignment.deadline and self._over():
+            if time.time() >= self.deadline and self._over():
                 return False
         return True
 

@@ -27,6 +27,10 @@ from tasks.kinds.stamps import microseconds
 from tasks.scoring.metrics import seasonal_error
 
 MOST_CATEGORIES = 100_000
+FEWEST_WINDOWS = 1000
+"""Validation windows of all series together that a search should see, if nobody says how many."""
+MOST_VALIDATED = 0.25
+"""Share of the typical series' training part that they may span."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,9 @@ def prepare(source: Path, problem: Forecast, options: SplitOptions, out: Path) -
     table = json.loads((source / "table.json").read_text())
     roles = json.loads((source / "manifest.json").read_text())["config"]
     frequency = Frequency.parse(table["frequency"])
-    split = _split(problem, options)
     series = pl.concat([_measured(part, frequency) for part in _parts(source, table)])
     steps = series["steps"].to_numpy()
+    split = _split(problem, options, steps)
     train_end = np.maximum(steps - split.test_span, 0)
     short = _require_length(series, train_end, split)
     encoding = _fit_encoding(source, table, split)
@@ -94,13 +98,21 @@ def prepare(source: Path, problem: Forecast, options: SplitOptions, out: Path) -
     return {"items": len(steps), "steps": int(steps.sum())}
 
 
-def _split(problem: Forecast, options: SplitOptions) -> Split:
-    return Split(
-        horizon=problem.horizon,
-        stride=options.stride or problem.horizon,
-        test_windows=options.test_windows,
-        validation_windows=options.validation_windows,
-    )
+def _split(problem: Forecast, options: SplitOptions, steps: np.ndarray) -> Split:
+    """Return the split of series of so many ``steps`` [N]."""
+    stride = options.stride or problem.horizon
+    sizes = {"horizon": problem.horizon, "stride": stride, "test_windows": options.test_windows}
+    split = Split(**sizes, validation_windows=options.validation_windows or 1)
+    if options.validation_windows is not None:
+        return split
+    train_end = steps[steps > split.test_span] - split.test_span
+    if not train_end.size:
+        return split
+    # One origin says little of a few series: seasons and shocks are alike in all of them.
+    wanted = -(-FEWEST_WINDOWS // train_end.size)
+    span = min(MOST_VALIDATED * np.median(train_end), np.quantile(train_end, 0.1) - problem.horizon - 1)
+    most = int((span - problem.horizon) // stride) + 1
+    return split.model_copy(update={"validation_windows": max(1, min(wanted, most))})
 
 
 def _parts(source: Path, table: dict[str, Any]) -> Iterator[Series]:

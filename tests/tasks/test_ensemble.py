@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 import pytest
 
-from tasks.ensemble import Cost, select, shared
+from tasks.ensemble import Cost, select
 
 TRUTH = np.array([1.0, -1.0, 2.0, 0.5])
 
@@ -63,10 +63,3 @@ def test_a_limit_holds_for_the_sum_of_what_is_counted() -> None:
         assert sum(cost.parameters for cost in spent) <= limit.parameters
         assert sum(cost.latency for cost in spent) <= limit.latency
     assert select(given, value, 8, costs, Cost(9.0, 1.0)) is None
-
-
-@pytest.mark.parametrize(
-    ("count", "networks", "expected"), [(3, 1, [3]), (3, 2, [2, 1]), (3, 3, [1, 1, 1]), (1, 1, [1])]
-)
-def test_the_networks_of_a_recipe_share_its_count(count: int, networks: int, expected: list[int]) -> None:
-    assert shared(count, networks) == expected

@@ -19,7 +19,7 @@ from models import bundle
 from models.panel import Panel
 from tasks import store
 from tasks.errors import InputError
-from tasks.fit import FitConfig, fit_model
+from tasks.fit import FEWEST_REFIT, FitConfig, fit_model
 from tasks.fit_worker import Jobs, Probe, probe
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.kinds.kind import LearnerOptions
@@ -45,12 +45,20 @@ def facts_of(model: Any) -> dict[str, Any]:
     return store.manifest(model)["facts"]
 
 
-def test_members_are_trained_anew_for_the_steps_that_validated_best(made: Any) -> None:
+def test_members_go_on_from_their_trials_with_all_data(made: Any) -> None:
     dataset, study = made
     model = fit_model.fn(dataset, study, FitConfig(members=3, refit="always"))
     facts = facts_of(model)
-    allowed = {trial["recipe"]["training"]["steps"] for trial in trials(study)}
-    assert {trained["steps"] for trained in facts["trained"]} <= allowed
+    assert {trained["steps"] for trained in facts["trained"]} == {FEWEST_REFIT}
+    kept = [load_file(store.path(study) / trial["checkpoint"]) for trial in trials(study)]
+    for path in store.path(model).glob("member-*.safetensors"):
+        mine = load_file(path)
+        changes = [
+            max(float((one[n] - mine[n]).abs().max()) for n in mine)
+            for one in kept
+            if {n: t.shape for n, t in one.items()} == {n: t.shape for n, t in mine.items()}
+        ]
+        assert 0 < min(changes) < 0.2
     assert len(facts["trained"]) == facts["members"] == model.members
     described = json.loads((store.path(model) / "model.json").read_text())
     assert sum(described["weights"]) <= 3
@@ -118,18 +126,21 @@ def test_the_limit_on_latency_is_measured(made: Any) -> None:
 
 def test_the_probe_trains_without_the_newest_data_and_says_what_it_came_to(made: Any, tmp_path: Path) -> None:
     dataset, study = made
-    recipe = trials(study)[0]["recipe"]
+    recipe, values = trials(study)[0]["recipe"], trials(study)[0]["values"]
+    steps = int(min(values, key=int))
     described = {"kind": "forecast", "metric": "mase", "dataset": store.path(dataset), "jobs": [], "devices": 1}
     jobs = Jobs(**described, probe=None, precision="32-true", checkpoint_every=1, deadline=time.time() + 60)
-    probe(jobs, Probe(recipe=recipe, seed=0, result=tmp_path / "older.json"))
+    probe(jobs, Probe(recipe=recipe, steps=steps, seed=0, result=tmp_path / "older.json"))
     value = json.loads((tmp_path / "older.json").read_text())["value"]
     learner = kind("forecast").learner(store.path(dataset), LearnerOptions(16, "mase"))
     older = learner.older(learner.recipe(recipe), 0)
     assert older is not None
-    for _ in older.run():
-        pass
+    while older.step < steps:
+        older.advance()
     assert value == learner.value([learner.outputs(older.average)])
     newer = learner.begin(learner.recipe(recipe), 0)
-    for _ in newer.run():
-        pass
-    assert value != learner.value([learner.outputs(newer.average)])
+    while newer.step < steps:
+        newer.advance()
+    again = learner.value([learner.outputs(newer.average)])
+    assert again == pytest.approx(values[str(steps)], rel=1e-4)
+    assert abs(value - again) > 1e-3

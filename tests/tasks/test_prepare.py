@@ -272,6 +272,26 @@ def test_the_longest_series_that_is_too_short_and_the_shortest_that_is_not_diffe
         prepared(frame({"a": 18}), SHORT, split, item_id="k")
 
 
+@pytest.mark.parametrize(
+    ("lengths", "given", "expected"),
+    [
+        ({f"s{i}": 200 for i in range(10)}, {}, 12),
+        ({f"s{i}": 200 for i in range(10)}, {"validation_windows": 2}, 2),
+        ({f"s{i}": 200 for i in range(10)}, {"stride": 1}, 46),
+        ({f"s{i}": 30 + i for i in range(10)}, {}, 1),
+        ({f"s{i}": 4000 for i in range(4)}, {}, 249),
+        ({**{f"s{i}": 200 for i in range(8)}, "t": 20, "u": 21}, {}, 2),
+    ],
+    ids=["a fourth", "as given", "close together", "short", "many", "the shortest tenth"],
+)
+def test_validation_windows_are_as_many_as_compare_soundly_and_the_series_can_spare(
+    lengths: dict[str, int], given: dict[str, int], expected: int, prepared: Callable[..., Prepared]
+) -> None:
+    opened = prepared(frame(lengths), SHORT, given, item_id="k").opened
+    assert opened.split.validation_windows == expected
+    assert opened.training_stops(with_validation=False).max() > SHORT["horizon"]
+
+
 def test_tables_of_several_parts_give_the_arrays_of_one(
     prepared: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
