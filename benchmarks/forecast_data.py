@@ -110,7 +110,7 @@ def _competition(series: Any, items: int | None, problem: dict[str, Any]) -> Sou
         values = [float(value) for value in (*one["x"], *one["xx"])]
         frames.append(pl.DataFrame({"series": f"M{number:04d}", "month": range(len(values)), "value": values}))
     data = {"item_id": "series", "timestamp": "month", "target": "value"}
-    return Source(pl.concat(frames), data, problem, {"test_windows": 1, "validation_windows": 1})
+    return Source(pl.concat(frames), data, problem, {"test_windows": 1})
 
 
 @dataclass(frozen=True)

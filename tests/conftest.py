@@ -109,7 +109,7 @@ def tiny_experiment(source: Path | str, name: str = "tiny") -> dict[str, Any]:
         "data": {"source": str(source), "item_id": ["item"], "timestamp": "day", "target": ["y"]},
         "problem": {"kind": "forecast", "horizon": 4, "season_length": 7},
         "search": {"time_budget": "30s", "max_trials": 2, "max_steps": 20},
-        "fit": {"members": 1},
+        "fit": {"members": 1, "refit": "never"},
         "evaluate": {"baselines": ["last_value", "seasonal_naive"]},
     }
 

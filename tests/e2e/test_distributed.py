@@ -36,7 +36,7 @@ def environment_of(process: psutil.Process) -> dict:
 
 def test_two_ranks_end_with_the_same_weights_and_no_stage_runs_twice(tmp_path: Path, carousel: Start) -> None:
     write_panel(tmp_path / "panel.parquet")
-    experiment = write_experiment(tmp_path, {})
+    experiment = write_experiment(tmp_path, {"fit": {"refit": "always"}})
     printed = finish(carousel("run", str(experiment), CAROUSEL_DEVICES="2"))
     assert "tiny version 1" in printed
     manifest = json.loads(next((tmp_path / "mlruns/stages/fit").glob("*/manifest.json")).read_text())

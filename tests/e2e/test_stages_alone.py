@@ -78,7 +78,7 @@ def test_one_worker_and_the_same_seed_give_the_same_trials_and_metrics_to_the_la
     tmp_path: Path, empty_home: Path, carousel: Start
 ) -> None:
     write_panel(tmp_path / "panel.parquet")
-    changes = {"search": {"max_trials": 12, "max_steps": 30}, "fit": {"members": 2}}
+    changes = {"search": {"max_trials": 12, "max_steps": 30}, "fit": {"members": 2, "refit": "always"}}
     experiment = write_experiment(tmp_path, changes)
     homes = [tmp_path / "first", tmp_path / "second"]
     for home in homes:

@@ -25,7 +25,7 @@ def write_experiment(directory: Path, changes: dict[str, dict]) -> Path:
         "data": {"source": str(directory / "panel.parquet"), "item_id": "item", "timestamp": "step", "target": "value"},
         "problem": {"kind": "forecast", "horizon": 4, "season_length": 4},
         "search": {"time_budget": "60s", "max_trials": 3, "max_steps": 20},
-        "fit": {"members": 1, "checkpoint_every": 5},
+        "fit": {"members": 1, "checkpoint_every": 5, "refit": "never"},
         "evaluate": {"baselines": ["last_value", "seasonal_naive"]},
     }
     merged = {section: {**content, **changes.get(section, {})} for section, content in values.items()}
