@@ -37,12 +37,12 @@ def ledger(home: Path, total: float) -> dict[str, float]:
     """Return wall-clock seconds by what they were spent on."""
     stages = {path.parts[-3]: json.loads(path.read_text()) for path in home.glob("stages/*/*/manifest.json")}
     seconds = {name: manifest["seconds"] for name, manifest in stages.items()}
-    workers = len(os.sched_getaffinity(0))
     search, fit = stages["search"]["facts"], stages["fit"]["facts"]
-    abreast = min(workers, fit["members"])
+    abreast = max(1, min(search["workers"], len(fit["trained"])))
     board = json.loads(next(home.glob("stages/evaluate/*/evaluation.json")).read_text())["leaderboard"]
     baselines = sum(row["seconds"] for row in board if row["kind"] == "baseline")
-    in_search, in_fit = search["trial_seconds"] / workers, fit["seconds"] / abreast
+    in_search = (search["clock"]["training"] + search["clock"]["validation"]) / search["workers"]
+    in_fit = sum(trained["seconds"] for trained in fit["trained"]) / abreast
     parts = {
         "search: training and validation": in_search,
         "search: starting workers, asking and telling": seconds["search"] - in_search,
