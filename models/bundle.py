@@ -19,8 +19,6 @@ from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models.optimisation import Optimisation
-
 FORMAT = 2
 """1 had no ``weights``: every member counts once."""
 TRAINED = "trained.npy"
@@ -57,16 +55,6 @@ def write_description(
 def save_weights(member: nn.Module, path: Path) -> None:
     """Write the weights of ``member`` as safetensors."""
     save_file({name: tensor.contiguous() for name, tensor in member.state_dict().items()}, path)
-
-
-def start_from(training: Optimisation, path: Path) -> bool:
-    """Let ``training`` begin from the weights at ``path``; False: they are of another shape, and it begins anew."""
-    known, given = training.model.state_dict(), load_file(path)
-    if {name: tensor.shape for name, tensor in known.items()} != {name: t.shape for name, t in given.items()}:
-        return False
-    training.model.load_state_dict(given)
-    training.average.load_state_dict(given)
-    return True
 
 
 def load(directory: Path) -> Any:

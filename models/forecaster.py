@@ -177,7 +177,7 @@ class ForecasterSpace:
             "batch_size": 128,
             "weighting": "error_scale",
         }
-        long = max(self.seasons, key=lambda k: -abs(k - 14))
+        long = min(self.seasons, key=lambda k: abs(k - 14))
         fine = self.patch_lengths[-min(4, len(self.patch_lengths))]
         stepwise = {"head": "decoder", "patch_length": fine, "skip_seasons": 1, "weighting": "none"}
         regular = {"num_layers": 1, "hidden_size": 128, "learning_rate": 1e-3, "weight_decay": 3e-2}

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from models.optimisation import Schedule, folded, make_average, make_optimizer, seed_step
+from models.optimisation import Schedule, begin_with, folded, make_average, make_optimizer, seed_step
 
 
 class Steps(IterableDataset):
@@ -44,9 +43,8 @@ class LightningTraining(lightning.LightningModule, ABC):
 
     def begin_with(self, weights: Path) -> None:
         """Go on from the ``weights`` of a model of the same configuration: safetensors."""
-        given = load_file(weights)
-        self.model.load_state_dict(given)
-        self.average.load_state_dict(given)
+        if not begin_with(weights, self.model, self.average):
+            raise ValueError(f"weights must be of the model that goes on (got {weights}): train it from its beginning")
 
     @abstractmethod
     def batch(self, step: int, rank: int, world: int) -> Any:

@@ -8,10 +8,12 @@ learning rates give no better models than averages do (Haegele et al. 2024), but
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -62,6 +64,17 @@ def make_average(model: nn.Module) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=follow)
 
 
+def begin_with(weights: Path, model: nn.Module, average: nn.Module) -> bool:
+    """Give ``model`` and its ``average`` the weights in a safetensors file; False: they do not fit, and both stay."""
+    given = load_file(weights)
+    shapes, known = ({name: t.shape for name, t in state.items()} for state in (given, model.state_dict()))
+    if shapes != known:
+        return False
+    model.load_state_dict(given)
+    average.load_state_dict(given)
+    return True
+
+
 def seed_step(seed: int, step: int, rank: int = 0) -> None:
     """Make what a step disturbs and drops a function of these alone, so that a resumed training goes on as it would."""
     drawn = int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])
@@ -78,10 +91,13 @@ class Optimisation:
         model: the weights that are trained; ``average`` holds what they give.
         config: of the optimiser.
         losses_of: what a step back-propagates, one after the other; the gradient is the sum of theirs.
+        seed: of what the steps disturb and drop.
     """
 
-    def __init__(self, model: nn.Module, config: Schedule, losses_of: Callable[[int], Iterable[torch.Tensor]]) -> None:
-        self.model, self.config, self.losses_of = model, config, losses_of
+    def __init__(
+        self, model: nn.Module, config: Schedule, losses_of: Callable[[int], Iterable[torch.Tensor]], seed: int = 0
+    ) -> None:
+        self.model, self.config, self.losses_of, self.seed = model, config, losses_of, seed
         self.optimizer, self.schedule = make_optimizer(model, config)
         self._averaged = make_average(model)
         self.step = 0
@@ -94,6 +110,7 @@ class Optimisation:
     def advance(self) -> float:
         """Take one step and return its loss."""
         self.model.train()
+        seed_step(self.seed, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for loss in self.losses_of(self.step):

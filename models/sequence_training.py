@@ -19,7 +19,7 @@ from models.batching import TokenBatches
 from models.cores.stacked_lstm import State
 from models.objectives.registry import OBJECTIVES
 from models.objectives.tag import UNLABELLED, TagHead
-from models.optimisation import Optimisation, seed_step
+from models.optimisation import Optimisation
 from models.sequence_model import SequenceFacts, SequenceModel
 from models.sequences import Batch, SequenceArrays
 from models.suggest import Suggest
@@ -146,8 +146,6 @@ def training_of(
     """Return the training of a model on the items that ``batches`` names."""
 
     def losses_of(step: int) -> Iterator[torch.Tensor]:
-        batch = gather(model, arrays, batches, step).to(device)
-        seed_step(batches.seed, step)
-        return losses(model, batch)
+        return losses(model, gather(model, arrays, batches, step).to(device))
 
-    return Optimisation(model, config, losses_of)
+    return Optimisation(model, config, losses_of, batches.seed)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 
 from models.forecaster import Forecaster, Quantiles
-from models.optimisation import Optimisation, seed_step
+from models.optimisation import Optimisation
 from models.panel import Panel, Windows
 from models.sampling import WindowSampler
 from models.training_config import TrainingConfig
@@ -39,9 +39,8 @@ def training_of(
     levels = torch.tensor(model.facts.quantiles, device=device)
 
     def losses_of(step: int) -> Iterator[torch.Tensor]:
-        seed_step(sampler.seed, step)
         items_B, ends_B = sampler.batch(step)
         windows = panel.gather(items_B, ends_B, model.config.context_length, model.facts.horizon).to(device)
         yield pinball_loss(model(windows), windows, levels, config)
 
-    return Optimisation(model, config, losses_of)
+    return Optimisation(model, config, losses_of, sampler.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import time
 from pathlib import Path
@@ -156,14 +157,7 @@ def _parameters(weights: Path) -> int:
 
     with safe_open(weights, "pt") as tensors:
         shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
-    return sum(_product(shape) for shape in shapes)
-
-
-def _product(shape: list[int]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
+    return sum(map(math.prod, shapes))
 
 
 def _too_large(costs: list[ensemble.Cost], fit: FitConfig) -> InputError:

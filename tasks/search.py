@@ -104,6 +104,7 @@ def _search(
     spent = study.user_attrs.get("seconds", 0.0)
     # A search that was killed has spent what it had; its clock goes on from there.
     began -= spent
+    count = min(environment().workers, search.max_trials)
     assignment = {
         "kind": problem,
         "metric": metric,
@@ -114,11 +115,11 @@ def _search(
         "began": began,
         "deadline": began + seconds(search.time_budget),
         "reserve": FIT_SHARE * seconds(search.time_budget),
-        "workers": min(environment().workers, search.max_trials),
+        "workers": count,
         "search": search.model_dump(mode="json"),
     }
     (key.work / "assignment.json").write_text(json.dumps(assignment))
-    count = _run_workers(study, key.work, metric, search, began)
+    _run_workers(study, key.work, metric, search, began, count)
     best = studies.ranked(study)[:KEPT]
     if not best:
         log = children.tail(key.work / "worker-0.log")
@@ -151,31 +152,32 @@ def _open_study(
         space.check(search.space, learner.suggest)
         for note in learner.notes():
             logging.getLogger("carousel.search").info(note)
-        for point, weights in _beginnings(start):
-            study.enqueue_trial(space.narrowed(point, search.space), user_attrs={"start": weights}, skip_if_exists=True)
+        for point, beginning in _beginnings(start, source, problem):
+            study.enqueue_trial(space.narrowed(point, search.space), user_attrs=beginning, skip_if_exists=True)
         for point in learner.portfolio():
             study.enqueue_trial(space.narrowed(point, search.space), skip_if_exists=True)
         study.set_user_attr("portfolio", True)
     return study
 
 
-def _beginnings(start: Path | None) -> list[tuple[dict[str, Any], str]]:
-    """Return parameters and weights of the best trials of the search whose result stands at ``start``.
+def _beginnings(start: Path | None, source: Path, problem: str) -> list[tuple[dict[str, Any], dict[str, str]]]:
+    """Return parameters of the best trials of the search whose result stands at ``start``, and their weights.
 
-    Its trials never saw what lies after their training part, nor does the one that begins with their weights: an
-    older training part is no longer than a newer one, and a part of items keeps its items.
+    The weights are left out unless it is sure that they saw nothing of what ``source`` holds back.
     """
     if start is None:
         return []
+    earlier = json.loads((start / store.MANIFEST).read_text())["inputs"][0]
+    known = store.stored("prepare", earlier) is not None
+    safe = known and kind(problem).unseen(source, environment().store / "prepare" / earlier)
     found = json.loads((start / "best.json").read_text())[:TAKEN_OVER]
-    return [(trial["params"], str(start / trial["checkpoint"])) for trial in found]
+    return [(one["params"], {"start": str(start / one["checkpoint"])} if safe else {}) for one in found]
 
 
-def _run_workers(study: optuna.Study, work: Path, metric: str, search: SearchConfig, began: float) -> int:
+def _run_workers(study: optuna.Study, work: Path, metric: str, search: SearchConfig, began: float, count: int) -> None:
     """Keep the workers running until each has ended of itself; a dead one's trial is taken up by its successor."""
     from tasks import studies
 
-    count = min(environment().workers, search.max_trials)
     workers = [_start_worker(work, i) for i in range(count)]
     budget = seconds(search.time_budget)
     deaths, noted, told = 0, 0.0, 0
@@ -197,7 +199,6 @@ def _run_workers(study: optuna.Study, work: Path, metric: str, search: SearchCon
                 value = f"best {metric} {studies.progress(best[0]).best[-1]:.4f}" if best else "first trials"
                 progress.update(len(studies.begun(study)), elapsed, value)
     study.set_user_attr("seconds", time.time() - began)
-    return count
 
 
 def _start_worker(work: Path, index: int) -> subprocess.Popen[bytes]:

@@ -18,8 +18,7 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict
 
-from models import bundle
-from models.optimisation import Optimisation
+from models.optimisation import Optimisation, begin_with
 from tasks import halving
 from tasks.children import die_with_parent
 from tasks.clock import Clock
@@ -177,20 +176,16 @@ class Worker:
     def _climb(self, trial: FrozenTrial, reporting: optuna.Trial) -> None:
         stood = progress(trial)
         training = self._training(trial)
-        best, step, trained, validated = (stood.best or [float("inf")])[-1], stood.step, 0.0, 0.0
+        best, step, before = (stood.best or [float("inf")])[-1], stood.step, dict(self.clock.seconds)
         most = float("inf") if stood.best else self._most_seconds_a_step()
         for check in self.ladder[len(stood.best)]:
-            began = time.perf_counter()
             with self.clock.on("training"):
                 whole = self._advance(training, check, most)
-            trained += time.perf_counter() - began
             if not whole:
                 return
-            began = time.perf_counter()
             with self.clock.on("validation"):
                 outputs = self.learner.outputs(training.average)
                 value = self.learner.value([outputs])
-            validated += time.perf_counter() - began
             if value != value:
                 raise Diverged(f"the value at step {training.step} is no number")
             if value < best:
@@ -200,7 +195,8 @@ class Worker:
                 reporting.report(value, training.step)
         self.files.write_state(trial.number, training.state_dict())
         self._held = trial.number, training
-        spent = {"training": stood.training + trained, "validation": stood.validation + validated}
+        accounts = {"training": stood.training, "validation": stood.validation}
+        spent = {name: known + self.clock.seconds[name] - before[name] for name, known in accounts.items()}
         set_progress(self.study, trial, best=[*stood.best, best], step=step, **spent)
         self._end_if_settled(trial)
 
@@ -213,7 +209,7 @@ class Worker:
         if (state := self.files.read_state(trial.number)) is not None:
             training.load_state_dict(state)
         elif (start := trial.user_attrs.get("start")) and Path(start).exists():
-            bundle.start_from(training, Path(start))
+            begin_with(Path(start), training.model, training.average)
         return training
 
     def _recipe(self, trial: FrozenTrial) -> Any:

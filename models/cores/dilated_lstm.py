@@ -46,8 +46,8 @@ class DilatedLSTMConfig(BaseModel):
         return cls(
             hidden_size=trial.suggest_categorical("hidden_size", HIDDEN_SIZES),
             num_layers=num_layers,
-            dropout=trial.suggest_float("dropout", 0.0, 0.4) if num_layers > 1 else 0.0,
-            residual=num_layers > 1 and trial.suggest_categorical("residual", [False, True]),
+            dropout=trial.suggest_float("dropout", 0.0, 0.4),
+            residual=trial.suggest_categorical("residual", [False, True]),
             layer_norm=trial.suggest_categorical("layer_norm", [False, True]),
         )
 

@@ -37,6 +37,23 @@ def training(dataset: Path, recipe: dict[str, Any], seed: int) -> Any:
     return forecast_learner.training(dataset, recipe, seed)
 
 
+def unseen(dataset: Path, earlier: Path) -> bool:
+    """Compare where each series' training part ends; a series that begins elsewhere cannot be compared."""
+    import polars as pl
+
+    from tasks.kinds.forecast_dataset import ForecastDataset
+
+    stops = []
+    for directory in (earlier, dataset):
+        opened = ForecastDataset(directory)
+        series = pl.read_parquet(directory / "series.parquet", columns=["item_id", "target", "start"])
+        stop = pl.Series(opened.training_stops(with_validation=False))
+        stops.append(series.with_columns(stop=stop, frequency=pl.lit(opened.facts.frequency)))
+    both = stops[0].join(stops[1], on=["item_id", "target"], suffix="_now")
+    same = (pl.col("start") == pl.col("start_now")) & (pl.col("frequency") == pl.col("frequency_now"))
+    return both.select((same & (pl.col("stop") <= pl.col("stop_now"))).all()).item()
+
+
 def describe(dataset: Path, recipes: list[dict[str, Any]], weights: list[int], out: Path) -> None:
     """Write ``model.json`` for a bundle of trained ``recipes``."""
     from tasks.kinds import forecast_learner

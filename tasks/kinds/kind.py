@@ -168,6 +168,13 @@ class Kind(Protocol):
         """Open ``dataset`` for the search."""
         ...
 
+    def unseen(self, dataset: Path, earlier: Path) -> bool:
+        """Say whether what ``dataset`` holds back from its trials lies outside of ``earlier``'s training part for sure.
+
+        Then weights that were trained on that part may be the beginning of a trial.
+        """
+        ...
+
     def training(self, dataset: Path, recipe: dict[str, Any], seed: int) -> Any:
         """Return the LightningModule that trains ``recipe`` on all that lies before the sealed part."""
         ...

@@ -49,16 +49,16 @@ def summarise(uri: str, name: str) -> StudySummary:
     """Read study ``name`` from the storage at ``uri``."""
     study = optuna.load_study(study_name=name, storage=open_storage(uri))
     trials = [_row(trial) for trial in begun(study) if trial.state.is_finished()]
-    importance, note = _importance(study)
-    plots = _plots(study, list(importance)) if ranked(study) else {}
+    seen = view(study)
+    importance, note = _importance(seen)
+    plots = _plots(study, seen, list(importance)) if ranked(study) else {}
     return StudySummary(name, trials, importance, note, **plots)
 
 
-def _plots(study: optuna.Study, important: list[str]) -> dict[str, go.Figure]:
-    """Return Optuna's plots of a study with values."""
+def _plots(study: optuna.Study, seen: optuna.Study, important: list[str]) -> dict[str, go.Figure]:
+    """Return Optuna's plots of a study with values; ``seen`` is the ``view`` of it."""
     from optuna.visualization import plot_intermediate_values, plot_parallel_coordinate
 
-    seen = view(study)
     shared = set.intersection(*(set(trial.params) for trial in seen.trials))
     drawn = [name for name in important if name in shared][:MOST_DRAWN]
     plots = {"rungs": plot_intermediate_values(study).update_layout(title=None, showlegend=False)}
@@ -73,12 +73,12 @@ def _row(trial: FrozenTrial) -> TrialRow:
     return TrialRow(trial.number, trial.state.name.lower(), value, told.training + told.validation, dict(trial.params))
 
 
-def _importance(study: optuna.Study) -> tuple[dict[str, float], str | None]:
-    valued = len(ranked(study))
+def _importance(seen: optuna.Study) -> tuple[dict[str, float], str | None]:
+    valued = len([trial for trial in seen.trials if trial.value is not None])
     if valued < FEWEST_FOR_IMPORTANCE:
         return {}, f"{valued} of at least {FEWEST_FOR_IMPORTANCE} trials with a value: too few to rank the parameters"
     try:
-        importance = optuna.importance.get_param_importances(view(study))
+        importance = optuna.importance.get_param_importances(seen)
     except (ValueError, RuntimeError) as error:
         return {}, f"Optuna could not rank the parameters: {error}"
     known = {name: float(share) for name, share in importance.items() if share == share}

@@ -20,11 +20,11 @@ from tasks.search import SearchConfig, _open_study
 from tasks.search_worker import Assignment, Worker
 
 
-def prepared(directory: Path, items: int = 12, steps: int = 80) -> Dataset:
+def prepared(directory: Path, items: int = 12, steps: int = 80, split: SplitConfig | None = None) -> Dataset:
     """Ingest and prepare the tiny panel."""
     write_panel(directory / "panel.parquet", items, steps)
     data = SeriesData(source=str(directory / "panel.parquet"), item_id="item", timestamp="step", target="value")
-    return prepare_dataset.fn(ingest_table.fn(data), Forecast(horizon=4, season_length=4), SplitConfig())
+    return prepare_dataset.fn(ingest_table.fn(data), Forecast(horizon=4, season_length=4), split or SplitConfig())
 
 
 def opened(dataset: Dataset, search: SearchConfig, name: str = "study") -> optuna.Study:

@@ -19,12 +19,13 @@ from safetensors.torch import load_file
 from searches import opened, prepared, worker
 
 from models import bundle
-from models.optimisation import Optimisation
+from models.optimisation import Optimisation, begin_with
 from tasks import store
 from tasks.kinds.kind import LearnerOptions
 from tasks.kinds.registry import kind
-from tasks.references import Dataset
-from tasks.search import KEPT, SearchConfig, search_models
+from tasks.prepare import SplitConfig
+from tasks.references import Dataset, StudyResult
+from tasks.search import KEPT, SearchConfig, _beginnings, search_models
 from tasks.studies import MOST_ATTEMPTS, begun, handle, progress, ranked, release, settle, standings, view
 from tasks.trial_files import read_outputs
 
@@ -268,6 +269,37 @@ def test_a_search_goes_on_from_the_best_of_another(dataset: Dataset, tmp_path: P
     assert begun(study)[0].intermediate_values[first] < 1.02 * expected[0]["value"]
 
 
+@pytest.mark.parametrize(
+    ("steps", "split", "unseen"),
+    [
+        (80, {}, True),
+        (90, {}, True),
+        (78, {}, False),
+        (80, {"test_windows": 2}, False),
+        (80, {"validation_windows": 6}, False),
+        (100, {"validation_windows": 6}, True),
+    ],
+    ids=["the same", "grown", "cut", "more is sealed", "more validates", "grown by more than that"],
+)
+def test_weights_are_taken_over_only_if_they_saw_nothing_that_is_held_back_now(
+    steps: int, split: dict[str, int], unseen: bool, dataset: Dataset, tmp_path: Path
+) -> None:
+    """The search before was on 80 steps with one sealed window and 4 that validate."""
+    now = prepared(tmp_path, steps=steps, split=SplitConfig(**split))
+    earlier = search_models.fn(dataset, SEARCH)
+    given = _beginnings(store.path(earlier), store.path(now), "forecast")
+    assert [params for params, _ in given] == [one["params"] for one in best_of(earlier)[:5]]
+    assert all(("start" in attributes) is unseen for _, attributes in given)
+
+
+def test_the_parts_of_items_change_so_that_weights_of_sequences_are_never_taken_over(tmp_path: Path) -> None:
+    assert not kind("classify").unseen(tmp_path, tmp_path)
+
+
+def best_of(result: StudyResult) -> list[dict[str, Any]]:
+    return json.loads((store.path(result) / "best.json").read_text())
+
+
 def study_uri() -> str:
     from tasks.environment import environment
 
@@ -283,8 +315,8 @@ def test_weights_of_another_shape_are_left_alone(tmp_path: Path) -> None:
     bundle.save_weights(training(3).model, tmp_path / "weights.safetensors")
     same, other = training(3), training(4)
     before = other.model.state_dict()["weight"].clone()
-    assert bundle.start_from(same, tmp_path / "weights.safetensors")
-    assert not bundle.start_from(other, tmp_path / "weights.safetensors")
+    assert begin_with(tmp_path / "weights.safetensors", same.model, same.average)
+    assert not begin_with(tmp_path / "weights.safetensors", other.model, other.average)
     assert torch.equal(other.model.state_dict()["weight"], before)
     assert torch.equal(same.average.state_dict()["weight"], load_file(tmp_path / "weights.safetensors")["weight"])
 
