@@ -14,8 +14,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from models.cores.core import State
 from models.cores.registry import READERS, ReaderConfig
-from models.cores.stacked_lstm import LONG, State
+from models.cores.stacked_lstm import LONG
 from models.inputs.registry import INPUTS, InputConfig, InputFacts
 from models.objectives.pooling import Carried
 from models.objectives.registry import OBJECTIVES, ObjectiveHeadConfig, TargetFacts

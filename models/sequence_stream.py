@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.cores.stacked_lstm import State
+from models.cores.core import State
 from models.objectives.pooling import Carried
 from models.objectives.registry import OBJECTIVES
 from models.objectives.tag import TagHead

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.checkpoint import checkpoint
 
 from models.batching import TokenBatches
-from models.cores.stacked_lstm import State
+from models.cores.core import State
 from models.objectives.registry import OBJECTIVES
 from models.objectives.tag import UNLABELLED, TagHead
 from models.optimisation import Optimisation

@@ -16,8 +16,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from models.cores.core import Core, State
 from models.cores.hidden_sizes import HIDDEN_SIZES
-from models.cores.stacked_lstm import State
 from models.suggest import Suggest
 
 Tensors = tuple[torch.Tensor, ...]
@@ -59,8 +59,8 @@ class CellLSTMConfig(BaseModel):
         return CellLSTM(self, input_size)
 
 
-class CellLSTM(nn.Module):
-    """The stack. Causal: step t of the output depends on no later input. Padding after a row's length never acts."""
+class CellLSTM(Core):
+    """The stack. The state is for each layer the output and the cell state, each ``[B, H]``."""
 
     def __init__(self, config: CellLSTMConfig, input_size: int) -> None:
         super().__init__()
@@ -72,17 +72,6 @@ class CellLSTM(nn.Module):
     def forward(
         self, x_BTC: torch.Tensor, lengths_B: torch.Tensor | None = None, state: State | None = None
     ) -> tuple[torch.Tensor, State]:
-        """Read ``x_BTC`` onwards from ``state``.
-
-        Args:
-            x_BTC: input, padded at the end of each row.
-            lengths_B: int64 steps of each row, at least 1; none: all T.
-            state: where to go on from; none: zeros.
-
-        Returns:
-            ``h_BTH``, undefined past a row's length, and the state after each row's last step: for each layer the
-            output and the cell state, each ``[B, H]``.
-        """
         states: State = []
         h_BTH = x_BTC
         for i, layer in enumerate(self.layers):
@@ -90,11 +79,6 @@ class CellLSTM(nn.Module):
             states.append(after)
             h_BTH = out + h_BTH if i > 0 and self.config.residual else out
         return h_BTH, states
-
-    def step(self, x_BC: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
-        """Advance by one step: ``h_BH`` and the new state."""
-        h_B1H, state = self(x_BC[:, None], None, state)
-        return h_B1H[:, 0], state
 
 
 class CellLayer(nn.Module):

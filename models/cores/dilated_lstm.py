@@ -16,10 +16,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from models.cores.core import Stack, State
 from models.cores.hidden_sizes import HIDDEN_SIZES
 from models.cores.initialisation import open_forget_gate
 from models.cores.recurrence import read_onwards
-from models.cores.stacked_lstm import State
 from models.suggest import Suggest
 
 
@@ -55,52 +55,31 @@ class DilatedLSTMConfig(BaseModel):
         return DilatedLSTM(self, input_size)
 
 
-class DilatedLSTM(nn.Module):
-    """The stack. Causal: step t of the output depends on no later input. Padding after a row's length never acts."""
+class DilatedLSTM(Stack):
+    """The stack.
+
+    The state is for each layer the outputs and cell states of the last d steps, oldest first, each ``[B, d, H]``.
+    """
 
     def __init__(self, config: DilatedLSTMConfig, input_size: int) -> None:
-        super().__init__()
-        self.config = config
         size = config.hidden_size
-        self.layers = nn.ModuleList(
-            nn.LSTM(input_size if i == 0 else size, size, batch_first=True) for i in range(config.num_layers)
-        )
-        self.norms = nn.ModuleList(nn.LayerNorm(size) if config.layer_norm else nn.Identity() for _ in self.layers)
-        self.dropout = nn.Dropout(config.dropout)
-        for layer in self.layers:
-            assert isinstance(layer, nn.LSTM)
+        layers = [nn.LSTM(input_size if i == 0 else size, size, batch_first=True) for i in range(config.num_layers)]
+        super().__init__(layers, size, config.layer_norm, config.residual, nn.Dropout(config.dropout))
+        self.config = config
+        for layer in layers:
             open_forget_gate(layer)
 
     def forward(
         self, x_BTC: torch.Tensor, lengths_B: torch.Tensor | None = None, state: State | None = None
     ) -> tuple[torch.Tensor, State]:
-        """Read ``x_BTC`` onwards from ``state``.
-
-        Args:
-            x_BTC: input, padded at the end of each row.
-            lengths_B: int64 steps of each row, at least 1; none: all T.
-            state: where to go on from; none: zeros.
-
-        Returns:
-            ``h_BTH``, undefined past a row's length, and the state after each row's last step: for each layer the
-            outputs and cell states of the last d steps, oldest first, each ``[B, d, H]``.
-        """
         states: State = []
-        h_BTH = x_BTC
-        for i, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
-            assert isinstance(layer, nn.LSTM)
-            out, after = read_dilated(layer, 2**i, h_BTH, lengths_B, None if state is None else state[i])
-            states.append(after)
-            out = norm(out)
-            if i > 0 and self.config.residual:
-                out = out + h_BTH
-            h_BTH = self.dropout(out) if i < len(self.layers) - 1 else out
-        return h_BTH, states
 
-    def step(self, x_BC: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
-        """Advance by one step: ``h_BH`` and the new state."""
-        h_B1H, state = self(x_BC[:, None], None, state)
-        return h_B1H[:, 0], state
+        def run(i: int, layer: nn.LSTM, x_BTC: torch.Tensor) -> torch.Tensor:
+            out, after = read_dilated(layer, 2**i, x_BTC, lengths_B, None if state is None else state[i])
+            states.append(after)
+            return out
+
+        return self.through(x_BTC, run), states
 
 
 def read_dilated(

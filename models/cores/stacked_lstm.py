@@ -10,7 +10,6 @@ where both directions are read).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from models.cores.core import Stack, State
 from models.cores.dropout import SequenceDropout, drop_weights
 from models.cores.hidden_sizes import HIDDEN_SIZES
 from models.cores.initialisation import open_forget_gate, set_chrono_biases
@@ -26,10 +26,6 @@ from models.suggest import Suggest
 
 LONG = 64
 """Steps from which on a search tries cells that remember long from the start."""
-
-State = list[tuple[torch.Tensor, ...]]
-"""For each layer of a core the tensors to go on from, rows first; a stacked LSTM's are the output ``[B, R]`` and the
-cell state ``[B, H]`` after the last step."""
 
 
 class StackedLSTMConfig(BaseModel):
@@ -109,14 +105,12 @@ class StackedLSTMConfig(BaseModel):
         return StackedLSTM(self, input_size)
 
 
-class StackedLSTM(nn.Module):
-    """The stack. Padding after a row's length never acts; in one direction step t depends on no later input."""
+class StackedLSTM(Stack):
+    """The stack. The state is for each layer the output ``[B, R]`` and the cell state ``[B, H]``."""
 
     def __init__(self, config: StackedLSTMConfig, input_size: int) -> None:
-        super().__init__()
-        self.config = config
         sizes = [input_size] + [config.output_size] * (config.num_layers - 1)
-        self.layers = nn.ModuleList(
+        layers = [
             nn.LSTM(
                 size,
                 config.hidden_size,
@@ -125,15 +119,13 @@ class StackedLSTM(nn.Module):
                 bidirectional=config.bidirectional,
             )
             for size in sizes
-        )
-        self.norms = nn.ModuleList(
-            nn.LayerNorm(config.output_size) if config.layer_norm else nn.Identity() for _ in sizes
-        )
+        ]
         by_sequence = config.dropout_mask == "sequence"
-        self.dropout = SequenceDropout(config.dropout) if by_sequence else nn.Dropout(config.dropout)
+        dropout = SequenceDropout(config.dropout) if by_sequence else nn.Dropout(config.dropout)
+        super().__init__(layers, config.output_size, config.layer_norm, config.residual, dropout)
+        self.config = config
         self.input_dropout = SequenceDropout(config.dropout) if by_sequence else nn.Identity()
-        for layer in self.layers:
-            assert isinstance(layer, nn.LSTM)
+        for layer in layers:
             if config.memory:
                 set_chrono_biases(layer, config.memory)
             else:
@@ -159,24 +151,11 @@ class StackedLSTM(nn.Module):
             weights = drop_weights(layer, self.config.weight_drop)
             return read_both_ways(layer, x_BTC, lengths_B if ragged else None, weights)
 
-        return self._through(x_BTC, run)
+        return self.through(self.input_dropout(x_BTC), run)
 
     def forward(
         self, x_BTC: torch.Tensor, lengths_B: torch.Tensor | None = None, state: State | None = None
     ) -> tuple[torch.Tensor, State]:
-        """Read ``x_BTC`` onwards from ``state``.
-
-        Args:
-            x_BTC: input, padded at the end of each row.
-            lengths_B: int64 steps of each row, at least 1; none: all T.
-            state: where to go on from; none: zeros.
-
-        Returns:
-            ``h_BTR``, undefined past a row's length, and the state after each row's last step.
-
-        Raises:
-            ValueError: the core reads both directions, so that there is no state to go on from.
-        """
         if self.config.bidirectional:
             raise ValueError(
                 "a core must read one direction to have a state (got bidirectional=True): call read instead"
@@ -191,23 +170,7 @@ class StackedLSTM(nn.Module):
             states.append(after)
             return out
 
-        return self._through(x_BTC, run), states
-
-    def step(self, x_BC: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
-        """Advance by one step: ``h_BR`` and the new state."""
-        h_B1R, state = self(x_BC[:, None], None, state)
-        return h_B1R[:, 0], state
-
-    def _through(self, x_BTC: torch.Tensor, run: Callable[[int, nn.LSTM, torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """Send ``x_BTC`` through layers, norms, residual connections and dropout; ``run`` applies a layer."""
-        h_BTR = self.input_dropout(x_BTC)
-        for i, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
-            assert isinstance(layer, nn.LSTM)
-            out = norm(run(i, layer, h_BTR))
-            if i > 0 and self.config.residual:
-                out = out + h_BTR
-            h_BTR = self.dropout(out) if i < len(self.layers) - 1 else out
-        return h_BTR
+        return self.through(self.input_dropout(x_BTC), run), states
 
 
 def _read_packed(layer: nn.LSTM, x_BTC: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:

@@ -15,10 +15,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
+from models.cores.core import Core, State
 from models.cores.hidden_sizes import HIDDEN_SIZES
 from models.cores.mlstm import MLSTM
 from models.cores.slstm import SLSTM
-from models.cores.stacked_lstm import State
 from models.suggest import Suggest
 
 Tensors = tuple[torch.Tensor, ...]
@@ -71,8 +71,8 @@ class XLSTMConfig(BaseModel):
         return XLSTM(self, input_size)
 
 
-class XLSTM(nn.Module):
-    """The stack. Causal: step t of the output depends on no later input. Padding after a row's length never acts."""
+class XLSTM(Core):
+    """The stack. The state is for each block what its cell says."""
 
     def __init__(self, config: XLSTMConfig, input_size: int) -> None:
         super().__init__()
@@ -89,28 +89,12 @@ class XLSTM(nn.Module):
     def forward(
         self, x_BTC: torch.Tensor, lengths_B: torch.Tensor | None = None, state: State | None = None
     ) -> tuple[torch.Tensor, State]:
-        """Read ``x_BTC`` onwards from ``state``.
-
-        Args:
-            x_BTC: input, padded at the end of each row.
-            lengths_B: int64 steps of each row, at least 1; none: all T.
-            state: where to go on from; none: an empty memory.
-
-        Returns:
-            ``h_BTH``, undefined past a row's length, and the state after each row's last step: for each block what its
-            cell says.
-        """
         h_BTH = self.input(x_BTC)
         states: State = []
         for i, block in enumerate(self.blocks):
             h_BTH, after = block(h_BTH, lengths_B, None if state is None else state[i])
             states.append(after)
         return self.norm(h_BTH), states
-
-    def step(self, x_BC: torch.Tensor, state: State | None = None) -> tuple[torch.Tensor, State]:
-        """Advance by one step: ``h_BH`` and the new state."""
-        h_B1H, state = self(x_BC[:, None], None, state)
-        return h_B1H[:, 0], state
 
 
 class MLSTMBlock(nn.Module):

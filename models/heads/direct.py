@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from models.cores.stacked_lstm import State
+from models.cores.core import State
 from models.heads.shape import HeadShape
 from models.suggest import Suggest
 
