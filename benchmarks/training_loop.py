@@ -29,7 +29,7 @@ from models.forecaster import Forecaster, ForecasterConfig
 from models.heads.direct import DirectHeadConfig
 from models.panel import Panel
 from models.sampling import WindowSampler
-from models.training import pinball_loss, training_of
+from models.training import mean_loss, training_of
 from models.training_config import TrainingConfig
 
 RESULT = Path(__file__).parent / "results" / "training_loop.json"
@@ -48,13 +48,13 @@ def model_of(hidden_size: int) -> Forecaster:
 def bare(model: Forecaster, panel: Panel, sampler: WindowSampler) -> Callable[[], None]:
     """Return a step of plain torch."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=CONFIG.learning_rate, fused=True)
-    levels, step = torch.tensor(model.facts.quantiles), iter(range(10**9))
+    step = iter(range(10**9))
 
     def advance() -> None:
         items_B, ends_B = sampler.batch(next(step))
         windows = panel.gather(items_B, ends_B, model.config.context_length, model.facts.horizon)
         optimizer.zero_grad(set_to_none=True)
-        pinball_loss(model(windows), windows, levels, CONFIG).backward()
+        mean_loss(model(windows), windows, CONFIG).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CONFIG.grad_clip)
         optimizer.step()
 

@@ -1,6 +1,6 @@
-"""The forecaster: per-window scaling -> patches -> LSTM core -> head -> quantiles, as a difference from the season.
+"""The forecaster: per-window scaling -> patches -> LSTM core -> head -> distribution, as a difference from the season.
 
-Shapes: B windows, L context steps, F horizon, Q quantiles, S season length.
+Shapes: B windows, L context steps, F horizon, P parameters of a step's distribution, S season length.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
 from models.cores.registry import CORES, CoreConfig
+from models.distributions import DISTRIBUTIONS, DistributionName, Forecast
 from models.forecaster_facts import Facts
 from models.heads.registry import HEADS, HeadConfig
 from models.heads.shape import HeadShape
@@ -27,7 +28,7 @@ class ForecasterConfig(BaseModel):
 
     ``patch_length`` divides the context. ``skip`` is the naive forecast that the head corrects: the last value, or the
     mean of the newest ``skip_seasons`` seasons; with none the head predicts the scaled value itself. ``highway`` adds a
-    linear map of the whole context, past the core (Lai et al. 2018).
+    linear map of the whole context, past the core (Lai et al. 2018). ``distribution`` is what is said of each step.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +41,7 @@ class ForecasterConfig(BaseModel):
     scaling: Scaling = "standard"
     core: CoreConfig
     head: Annotated[HeadConfig, Field(discriminator="head")]
+    distribution: DistributionName = "quantiles"
 
     @model_validator(mode="after")
     def _whole_patches(self) -> ForecasterConfig:
@@ -54,35 +56,28 @@ HIGHWAY_STD = 1e-3
 """Of the first weights of a highway: a fresh model is nearly its skip."""
 
 
-@dataclass(frozen=True)
-class Quantiles:
-    """A forecast in scaled units, with what turns it back: ``value = scaled * scale + location``."""
-
-    scaled_BFQ: torch.Tensor
-    location_B: torch.Tensor
-    scale_B: torch.Tensor
-
-    def unscaled(self) -> torch.Tensor:
-        """Return float64 ``[B, F, Q]`` in the target's units, rising along Q."""
-        values = self.scaled_BFQ.double() * self.scale_B[:, None, None] + self.location_B[:, None, None]
-        return values.sort(dim=2).values
-
-
 class Forecaster(nn.Module):
     """A point of the space as a module."""
+
+    leads_P: torch.Tensor
+    levels_Q: torch.Tensor
 
     def __init__(self, config: ForecasterConfig, facts: Facts) -> None:
         super().__init__()
         self.config, self.facts = config, facts
         self.input = NumericInput(facts.encoding, facts.calendar_width, config.patch_length)
         self.core = config.core.build(self.input.patch_width)
+        self.distribution = DISTRIBUTIONS[config.distribution]
+        leads = self.distribution.leads(facts.quantiles)
+        self.register_buffer("leads_P", torch.tensor(leads, dtype=torch.float32), persistent=False)
+        self.register_buffer("levels_Q", torch.tensor(facts.quantiles, dtype=torch.float64), persistent=False)
         shape = HeadShape(
             core=config.core,
             static_width=self.input.static_width,
             known_patch_width=self.input.known_patch_width,
             patch_length=config.patch_length,
             horizon=facts.horizon,
-            quantiles=len(facts.quantiles),
+            parameters=len(leads),
             skip=config.skip != "none" or config.highway,
         )
         self.head = config.head.build(shape)
@@ -91,7 +86,7 @@ class Forecaster(nn.Module):
             nn.init.normal_(self.highway.weight, std=HIGHWAY_STD)
             nn.init.zeros_(self.highway.bias)
 
-    def forward(self, windows: Windows) -> Quantiles:
+    def forward(self, windows: Windows) -> Forecast:
         """Forecast every window."""
         config, facts = self.config, self.facts
         location_B, scale_B = location_scale(windows.target_BL, config.scaling, facts.season_length)
@@ -99,8 +94,9 @@ class Forecaster(nn.Module):
         patches_BNX, lengths_B = self.input(windows, scaled_BL)
         h_BNR, state = self.core(patches_BNX, lengths_B)
         skip_BF = self._skip(scaled_BL)
-        y_BFQ = self.head(h_BNR, lengths_B, state, self.input.static(windows), self.input.known(windows), skip_BF)
-        return Quantiles(y_BFQ + skip_BF[..., None], location_B, scale_B)
+        y_BFP = self.head(h_BNR, lengths_B, state, self.input.static(windows), self.input.known(windows), skip_BF)
+        y_BFP = y_BFP + skip_BF[..., None] * self.leads_P
+        return self.distribution(y_BFP, location_B, scale_B, self.levels_Q)
 
     def _skip(self, scaled_BL: torch.Tensor) -> torch.Tensor:
         """Return the forecast that the head corrects: ``[B, F]``, zeros without a skip and a highway."""
@@ -145,12 +141,18 @@ class ForecasterSpace:
             scaling=trial.suggest_categorical("scaling", SCALINGS),
             core=CORES[core].suggest(trial),
             head=HEADS[head].suggest(trial),
+            distribution=trial.suggest_categorical("distribution", self.distributions),
         )
 
     @property
     def skips(self) -> list[str]:
         """Naive forecasts on offer; without a season the last value is the season."""
         return ["none", "last_value", "season"] if self.facts.season_length > 1 else ["none", "last_value"]
+
+    @property
+    def distributions(self) -> list[str]:
+        """What may be said of each step; only counts can be negative binomial."""
+        return [name for name in DISTRIBUTIONS if name != "negative_binomial" or self.facts.counts]
 
     def portfolio(self) -> list[dict[str, Any]]:
         """Return points that the search begins with; the first is the best guess."""
@@ -172,6 +174,8 @@ class ForecasterSpace:
             "layer_norm": True,
             "head": "direct",
             "mlp_size": 0,
+            "attention": False,
+            "distribution": "quantiles",
             "learning_rate": 3e-3,
             "weight_decay": 1e-2,
             "batch_size": 128,

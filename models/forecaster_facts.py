@@ -11,7 +11,7 @@ class Facts(BaseModel):
     """Sizes, time and columns; ``longest`` is the longest training part in steps.
 
     ``item_columns``, ``time_column`` and ``targets`` are the names that the user's tables have; the rest of the
-    columns stand in the encoding.
+    columns stand in the encoding. ``counts`` says that every target is a whole number from 0 on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +27,7 @@ class Facts(BaseModel):
     time_column: str
     targets: list[str]
     encoding: Encoding
+    counts: bool = False
 
     @property
     def integer_time(self) -> bool:

@@ -10,7 +10,7 @@ from models.forecaster import Forecaster
 from models.lightning_training import LightningTraining
 from models.panel import Panel, Windows
 from models.sampling import WindowSampler
-from models.training import pinball_loss
+from models.training import mean_loss
 from models.training_config import TrainingConfig
 
 
@@ -19,16 +19,14 @@ class LightningForecaster(LightningTraining):
 
     model: Forecaster
     config: TrainingConfig
-    levels: torch.Tensor
 
     def __init__(self, model: Forecaster, panel: Panel, sampler: WindowSampler, config: TrainingConfig) -> None:
         super().__init__(model, config, sampler.seed)
         self.panel, self.sampler = panel, sampler
-        self.register_buffer("levels", torch.tensor(model.facts.quantiles), persistent=False)
 
     def batch(self, step: int, rank: int, world: int) -> Windows:
         items_B, ends_B = self.sampler.batch(step, rank, world)
         return self.panel.gather(items_B, ends_B, self.model.config.context_length, self.model.facts.horizon)
 
     def losses(self, batch: Windows) -> Iterator[torch.Tensor]:
-        yield pinball_loss(self.model(batch), batch, self.levels, self.config)
+        yield mean_loss(self.model(batch), batch, self.config)

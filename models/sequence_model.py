@@ -18,8 +18,8 @@ from models.cores.core import State
 from models.cores.registry import READERS, ReaderConfig
 from models.cores.stacked_lstm import LONG
 from models.inputs.registry import INPUTS, InputConfig, InputFacts
-from models.objectives.pooling import Carried
 from models.objectives.registry import OBJECTIVES, ObjectiveHeadConfig, TargetFacts
+from models.pooling import Carried
 from models.sequence_columns import SequenceColumns
 from models.suggest import Suggest
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from models.cores.core import State
-from models.objectives.pooling import Carried
 from models.objectives.registry import OBJECTIVES
 from models.objectives.tag import TagHead
+from models.pooling import Carried
 from models.sequence_model import NEIGHBOURS, SequenceModel
 
 

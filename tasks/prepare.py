@@ -11,7 +11,7 @@ from tasks.errors import InputError
 from tasks.kinds.registry import Problem, kind
 from tasks.references import Dataset, Table
 
-VERSION = 3
+VERSION = 4
 OF_SERIES = {"test_windows", "validation_windows", "stride"}
 
 

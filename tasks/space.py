@@ -41,10 +41,12 @@ class Narrowed:
 
 
 class _Recorder:
-    """A trial that draws at random and remembers what each parameter may be; None: any number.
+    """A trial that draws at random of all there is and remembers what each parameter may be; None: any number.
 
     ``point`` is what was drawn since it was last emptied.
     """
+
+    asks_for_all = True
 
     def __init__(self) -> None:
         self.random = random.Random(0)  # noqa: S311
@@ -93,7 +95,12 @@ def check(space: Choices, suggest: Callable[[Suggest], Any]) -> None:
             raise InputError(f"{key}: values {rule}", shortened(map(repr, wrong)), "correct or remove them")
     for name, values in space.items():
         for value in values:
-            for point, error in _tried(name, {**space, name: [value]}, suggest):
+            tried = _tried(name, {**space, name: [value]}, suggest)
+            if not tried:
+                rule = f"search.space.{name}: a model of the search must have it"
+                remedy = "add what it belongs to, as in `core: [xlstm]`, or remove it"
+                raise InputError(rule, f"no model with it in {DRAWS} random ones", remedy)
+            for point, error in tried:
                 if error is not None:
                     raise _refusal(space, point, error, suggest)
 

@@ -35,7 +35,7 @@ class DecoderHeadConfig(BaseModel):
 
 
 class DecoderHead(nn.Module):
-    """Reads the encoding, known covariates, static features and any skip; writes quantiles patch by patch."""
+    """Reads the encoding, known covariates, static features and any skip; writes parameters patch by patch."""
 
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class DecoderHead(nn.Module):
         width = shape.core.output_size + shape.known_patch_width + shape.static_width
         width += shape.patch_length if shape.skip else 0
         self.decoder = shape.core.build(width)
-        self.out = nn.Linear(shape.core.output_size, shape.patch_length * shape.quantiles)
+        self.out = nn.Linear(shape.core.output_size, shape.patch_length * shape.parameters)
 
     def forward(
         self,
@@ -54,7 +54,7 @@ class DecoderHead(nn.Module):
         known_BMK: torch.Tensor,
         skip_BF: torch.Tensor,
     ) -> torch.Tensor:
-        """Return ``[B, F, Q]``, relative to ``skip_BF``."""
+        """Return ``[B, F, P]``, relative to ``skip_BF``."""
         shape = self.shape
         last_BR = h_BTR[torch.arange(len(h_BTR), device=h_BTR.device), lengths_B - 1]
         whole_BX = torch.cat([last_BR, static_BS], dim=1)
@@ -63,5 +63,5 @@ class DecoderHead(nn.Module):
             skip_BG = nn.functional.pad(skip_BF, (0, shape.patches * shape.patch_length - shape.horizon))
             inputs.append(skip_BG.reshape(len(skip_BF), shape.patches, shape.patch_length))
         h_BMR, _ = self.decoder(torch.cat(inputs, dim=2), None, state)
-        y_BGQ = self.out(h_BMR).reshape(len(skip_BF), shape.patches * shape.patch_length, shape.quantiles)
-        return y_BGQ[:, : shape.horizon]
+        y_BGP = self.out(h_BMR).reshape(len(skip_BF), shape.patches * shape.patch_length, shape.parameters)
+        return y_BGP[:, : shape.horizon]

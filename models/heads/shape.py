@@ -9,14 +9,17 @@ from models.cores.registry import CoreConfig
 
 @dataclass(frozen=True)
 class HeadShape:
-    """Sizes; ``patches`` of ``patch_length`` steps cover the horizon; without ``skip`` that is all zeros."""
+    """Sizes; ``patches`` of ``patch_length`` steps cover the horizon; without ``skip`` that is all zeros.
+
+    ``parameters`` are those that a head says of each step.
+    """
 
     core: CoreConfig
     static_width: int
     known_patch_width: int
     patch_length: int
     horizon: int
-    quantiles: int
+    parameters: int
     skip: bool
 
     @property

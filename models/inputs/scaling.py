@@ -9,8 +9,11 @@ from typing import Literal
 
 import torch
 
-Scaling = Literal["standard", "season_standard", "mean_abs"]
-SCALINGS: list[Scaling] = ["standard", "season_standard", "mean_abs"]
+Scaling = Literal["standard", "season_standard", "season_change", "mean_abs"]
+SCALINGS: list[Scaling] = ["standard", "season_standard", "season_change", "mean_abs"]
+
+LEAST_CHANGE = 0.05
+"""From season to season, in standard deviations: a network cannot read what is far larger than one."""
 
 
 def location_scale(target_BL: torch.Tensor, scaling: Scaling, season_length: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -19,16 +22,23 @@ def location_scale(target_BL: torch.Tensor, scaling: Scaling, season_length: int
     Args:
         target_BL: float64, NaN where nothing was observed.
         scaling: ``standard``: mean and standard deviation; ``season_standard``: mean of the newest season and
-            standard deviation of the whole; ``mean_abs``: zero and the mean of the absolute values.
-        season_length: steps of the newest season.
+            standard deviation of the whole; ``season_change``: mean of the newest season and mean absolute change
+            from season to season; ``mean_abs``: zero and the mean of the absolute values.
+        season_length: steps of a season.
     """
     mean_B, std_B = _moments(target_BL)
     if scaling == "mean_abs":
         return torch.zeros_like(mean_B), _above_zero(torch.nanmean(target_BL.abs(), dim=1), mean_B)
-    if scaling == "season_standard":
-        newest_B = torch.nanmean(target_BL[:, -season_length:], dim=1)
-        return torch.where(newest_B.isnan(), mean_B, newest_B), _above_zero(std_B, mean_B)
-    return mean_B, _above_zero(std_B, mean_B)
+    if scaling == "standard":
+        return mean_B, _above_zero(std_B, mean_B)
+    newest_B = torch.nanmean(target_BL[:, -season_length:], dim=1)
+    location_B = torch.where(newest_B.isnan(), mean_B, newest_B)
+    if scaling == "season_change":
+        change_BX = target_BL[:, season_length:] - target_BL[:, :-season_length]
+        change_B = torch.nanmean(change_BX.abs(), dim=1)
+        scale_B = torch.where(change_B.isnan(), std_B, torch.maximum(change_B, LEAST_CHANGE * std_B))
+        return location_B, _above_zero(scale_B, mean_B)
+    return location_B, _above_zero(std_B, mean_B)
 
 
 def _moments(target_BL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

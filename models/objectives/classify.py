@@ -14,8 +14,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from models.objectives.pooling import Carried, PoolingName, build_pooling, shared
 from models.objectives.readout import ReadoutConfig
+from models.pooling import Carried, PoolingName, build_pooling, shared
 from models.suggest import Suggest
 
 THRESHOLD = 0.5

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from models.objectives import crf
-from models.objectives.pooling import padding
 from models.objectives.readout import ReadoutConfig
+from models.pooling import padding
 from models.suggest import Suggest
 
 UNLABELLED = -100

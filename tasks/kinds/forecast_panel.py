@@ -27,6 +27,8 @@ from tasks.kinds.stamps import microseconds
 from tasks.scoring.metrics import seasonal_error
 
 MOST_CATEGORIES = 100_000
+CHUNK = 1 << 20
+"""Steps that are looked at at a time where nothing else bounds them."""
 FEWEST_WINDOWS = 1000
 """Validation windows of all series together that a search should see, if nobody says how many."""
 MOST_VALIDATED = 0.25
@@ -91,6 +93,7 @@ def prepare(source: Path, problem: Forecast, options: SplitOptions, out: Path) -
         time_column=roles["timestamp"],
         targets=table["target"],
         encoding=encoding,
+        counts=_counts(np.load(out / "train" / "target.npy", mmap_mode="r")),
     )
     described: dict[str, Any] = {"kind": "forecast", "facts": facts.model_dump(mode="json"), "findings": short}
     described["split"] = split.model_dump()
@@ -113,6 +116,16 @@ def _split(problem: Forecast, options: SplitOptions, steps: np.ndarray) -> Split
     span = min(MOST_VALIDATED * np.median(train_end), np.quantile(train_end, 0.1) - problem.horizon - 1)
     most = int((span - problem.horizon) // stride) + 1
     return split.model_copy(update={"validation_windows": max(1, min(wanted, most))})
+
+
+def _counts(target: np.ndarray) -> bool:
+    """Say whether all that was observed are whole numbers from 0 on."""
+    for start in range(0, len(target), CHUNK):
+        part = target[start : start + CHUNK]
+        observed = part[~np.isnan(part)]
+        if (observed < 0).any() or (observed % 1).any():
+            return False
+    return True
 
 
 def _parts(source: Path, table: dict[str, Any]) -> Iterator[Series]:

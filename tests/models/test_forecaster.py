@@ -73,6 +73,7 @@ MODEL_CHANGES: dict[str, Any] = {
     "scaling": "mean_abs",
     "core": {"core": "stacked_lstm", "hidden_size": 9, "num_layers": 2},
     "head": {"head": "decoder"},
+    "distribution": "student_t",
 }
 
 
@@ -95,14 +96,15 @@ def test_every_field_of_the_forecaster_config_changes_the_forecast(field: str) -
     assert not torch.equal(output_of(changed), output_of(ForecasterConfig.model_validate(base())))
 
 
-def test_the_hidden_layer_of_the_direct_head_changes_the_forecast() -> None:
-    changed = ForecasterConfig.model_validate(base() | {"head": DirectHeadConfig(mlp_size=16)})
+@pytest.mark.parametrize("head", [DirectHeadConfig(mlp_size=16), DirectHeadConfig(attention=True)])
+def test_every_field_of_the_direct_head_changes_the_forecast(head: DirectHeadConfig) -> None:
+    changed = ForecasterConfig.model_validate(base() | {"head": head})
     assert not torch.equal(output_of(changed), output_of(ForecasterConfig.model_validate(base())))
 
 
 def test_no_field_of_a_model_config_is_left_untested() -> None:
     assert set(ForecasterConfig.model_fields) == set(MODEL_CHANGES)
-    assert set(DirectHeadConfig.model_fields) == {"head", "mlp_size"}
+    assert set(DirectHeadConfig.model_fields) == {"head", "mlp_size", "attention"}
 
 
 @pytest.mark.parametrize(

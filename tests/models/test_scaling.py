@@ -36,12 +36,13 @@ def forecast(panel: Panel, scaling: Scaling, skip: Any = "season") -> torch.Tens
 def test_each_scaling_is_what_it_says() -> None:
     target = torch.tensor([[1.0, NAN, 3.0, 5.0, 7.0, NAN]], dtype=torch.float64)
     expected = {"standard": (4.0, np.sqrt(5)), "season_standard": (6.0, np.sqrt(5)), "mean_abs": (0.0, 4.0)}
+    expected["season_change"] = (6.0, 4.0)
     for scaling in SCALINGS:
         location, scale = location_scale(target, scaling, 3)
         assert (location.item(), scale.item()) == pytest.approx(expected[scaling])
 
 
-@pytest.mark.parametrize("scaling", ["standard", "season_standard"])
+@pytest.mark.parametrize("scaling", ["standard", "season_standard", "season_change"])
 @pytest.mark.parametrize("level", [1e9, -1e9, 1e12])
 def test_a_shift_of_the_level_shifts_the_forecast_and_changes_nothing_else(scaling: Scaling, level: float) -> None:
     panel = make_panel(make_facts(), [40])

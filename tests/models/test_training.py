@@ -14,15 +14,16 @@ from panels import RICH, make_facts, make_panel
 from sklearn.metrics import mean_pinball_loss
 
 from models.cores.stacked_lstm import StackedLSTMConfig
-from models.forecaster import Forecaster, ForecasterConfig, Quantiles
+from models.distributions import Quantiles
+from models.forecaster import Forecaster, ForecasterConfig
 from models.heads.direct import DirectHeadConfig
 from models.optimisation import Optimisation
 from models.panel import Panel, Windows
 from models.sampling import WindowSampler
-from models.training import pinball_loss, training_of
+from models.training import mean_loss, training_of
 from models.training_config import TrainingConfig
 
-LEVELS = torch.tensor([0.1, 0.5, 0.9])
+LEVELS = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
 PLAIN = TrainingConfig(steps=10, weighting="none")
 CPU = torch.device("cpu")
 
@@ -36,7 +37,7 @@ def forecast_for(windows: Windows, seed: int = 0) -> Quantiles:
     generator = torch.Generator().manual_seed(seed)
     scaled = torch.randn(len(windows.target_BL), 5, 3, generator=generator)
     location = torch.tensor([50.0, 49, 51, 50], dtype=torch.float64)
-    return Quantiles(scaled.requires_grad_(), location, torch.tensor([2.0, 4, 8, 1], dtype=torch.float64))
+    return Quantiles(scaled.requires_grad_(), location, torch.tensor([2.0, 4, 8, 1], dtype=torch.float64), LEVELS)
 
 
 def small_model(seed: int = 0, **changes: Any) -> Forecaster:
@@ -56,23 +57,23 @@ def test_the_loss_is_twice_the_pinball_loss_of_what_was_observed() -> None:
     forecast = forecast_for(windows)
     truth = (windows.truth_BF - forecast.location_B[:, None]) / forecast.scale_B[:, None]
     seen = ~truth.isnan()
-    scaled = forecast.scaled_BFQ.detach()
+    scaled = forecast.y_BFP.detach()
     by_level = [
         mean_pinball_loss(truth[seen].numpy(), scaled[..., q][seen].numpy(), alpha=level)
-        for q, level in enumerate([0.1, 0.5, 0.9])
+        for q, level in enumerate(LEVELS.tolist())
     ]
     assert 0 < int(seen.sum()) < seen.numel()
-    assert pinball_loss(forecast, windows, LEVELS, PLAIN).item() == pytest.approx(2 * np.mean(by_level), rel=1e-6)
+    assert mean_loss(forecast, windows, PLAIN).item() == pytest.approx(2 * np.mean(by_level), rel=1e-6)
 
 
 def test_the_loss_of_one_value_by_hand() -> None:
     _, windows = batch()
     one = replace(windows, truth_BF=torch.full((4, 5), torch.nan, dtype=torch.float64))
     one.truth_BF[1, 2] = 49 + 4 * 3.0
-    forecast = Quantiles(torch.ones(4, 5, 3), forecast_for(windows).location_B, forecast_for(windows).scale_B)
-    assert pinball_loss(forecast, one, LEVELS, PLAIN).item() == pytest.approx(2 * (0.1 + 0.5 + 0.9) * 2 / 3)
+    forecast = Quantiles(torch.ones(4, 5, 3), forecast_for(windows).location_B, forecast_for(windows).scale_B, LEVELS)
+    assert mean_loss(forecast, one, PLAIN).item() == pytest.approx(2 * (0.1 + 0.5 + 0.9) * 2 / 3)
     one.truth_BF[1, 2] = 49 - 4 * 1.0
-    assert pinball_loss(forecast, one, LEVELS, PLAIN).item() == pytest.approx(2 * (0.9 + 0.5 + 0.1) * 2 / 3)
+    assert mean_loss(forecast, one, PLAIN).item() == pytest.approx(2 * (0.9 + 0.5 + 0.1) * 2 / 3)
 
 
 def test_weighting_counts_each_window_in_units_of_its_items_error() -> None:
@@ -84,7 +85,7 @@ def test_weighting_counts_each_window_in_units_of_its_items_error() -> None:
         truth = torch.full_like(windows.truth_BF, torch.nan)
         truth[row] = windows.truth_BF[row]
         only = replace(windows, truth_BF=truth)
-        with_weight, without = (pinball_loss(forecast, only, LEVELS, config) for config in (weighted, PLAIN))
+        with_weight, without = (mean_loss(forecast, only, config) for config in (weighted, PLAIN))
         alone.append((with_weight / without).item())
     assert alone == pytest.approx([2 / 4, 1.0, 1.0, 20.0])
 
@@ -93,10 +94,10 @@ def test_masked_steps_never_count_in_loss_or_gradient() -> None:
     _, windows = batch()
     masked = windows.truth_BF.isnan()
     forecast, other = forecast_for(windows), forecast_for(windows, seed=1)
-    mixed = torch.where(masked[..., None], other.scaled_BFQ, forecast.scaled_BFQ).detach().requires_grad_()
+    mixed = torch.where(masked[..., None], other.y_BFP, forecast.y_BFP).detach().requires_grad_()
     results = []
-    for scaled in (forecast.scaled_BFQ, mixed):
-        loss = pinball_loss(replace(forecast, scaled_BFQ=scaled), windows, LEVELS, PLAIN)
+    for scaled in (forecast.y_BFP, mixed):
+        loss = mean_loss(replace(forecast, y_BFP=scaled), windows, PLAIN)
         loss.backward()
         assert scaled.grad is not None
         results.append((loss.item(), scaled.grad))
@@ -108,7 +109,7 @@ def test_masked_steps_never_count_in_loss_or_gradient() -> None:
 
 def gradients(windows: Windows) -> dict[str, torch.Tensor]:
     model = small_model()
-    pinball_loss(model(windows), windows, LEVELS, PLAIN).backward()
+    mean_loss(model(windows), windows, PLAIN).backward()
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
@@ -125,7 +126,7 @@ def test_a_batch_in_which_nothing_was_observed_teaches_nothing() -> None:
     _, windows = batch()
     model = small_model()
     empty = replace(windows, truth_BF=torch.full_like(windows.truth_BF, torch.nan))
-    loss = pinball_loss(model(empty), empty, LEVELS, PLAIN)
+    loss = mean_loss(model(empty), empty, PLAIN)
     loss.backward()
     assert loss.item() == 0
     assert not any(p.grad.any() for p in model.parameters() if p.grad is not None)

@@ -13,10 +13,13 @@ from models.forecaster import Forecaster, ForecasterConfig
 from models.forecaster_facts import Facts
 from models.heads.registry import HEADS
 from models.panel import Panel, Windows
-from models.training import pinball_loss
+from models.training import mean_loss
 from models.training_config import TrainingConfig
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+ATTENTIVE = "direct with attention"
+HEAD_CASES = [*HEADS, ATTENTIVE]
 
 ENCODINGS = {"plain": PLAIN, "rich": RICH}
 
@@ -35,7 +38,7 @@ def make_forecaster(facts: Facts, head: str, seed: int = 0, **changes: Any) -> F
         "patch_length": 4,
         "skip": "season",
         "core": StackedLSTMConfig(hidden_size=12, num_layers=2, layer_norm=True, residual=True, proj_size=5),
-        "head": fixed(HEADS[head], seed, mlp_size=64),
+        "head": fixed(HEADS[head.split()[0]], seed, mlp_size=64, attention=head == ATTENTIVE),
     }
     return Forecaster(ForecasterConfig(**(point | changes)), facts).eval()
 
@@ -47,4 +50,4 @@ def windows_of(facts: Facts, context: int = 16) -> tuple[Panel, Windows]:
 
 
 def loss(model: Forecaster, windows: Windows) -> torch.Tensor:
-    return pinball_loss(model(windows), windows, torch.tensor(model.facts.quantiles), TrainingConfig(steps=1))
+    return mean_loss(model(windows), windows, TrainingConfig(steps=1))

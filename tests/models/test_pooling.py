@@ -8,7 +8,7 @@ import pytest
 import torch
 from objectives import LENGTHS, R, make_sample
 
-from models.objectives.pooling import AttentionPooling, PoolingName, build_pooling
+from models.pooling import AttentionPooling, PoolingName, build_pooling
 
 each_pooling = pytest.mark.parametrize("name", get_args(PoolingName))
 
