@@ -21,13 +21,13 @@ from tasks.kinds.registry import kind
 from tasks.progress import Progress
 from tasks.references import Dataset, Model, StudyResult
 
-VERSION = 2
+VERSION = 3
 SPARE = 2.0
 """Seconds of the time budget that are left for writing the result."""
 REFIT_SHARE, FEWEST_REFIT = 0.3, 20
 """Steps that a trial goes on for on all data: a share of those that it has taken, but no fewer than some."""
 PROBE_SHARE = 0.25
-"""Share of the first member's steps after which newer and older data are compared."""
+"""Share of a member's steps after which newer and older data are compared."""
 
 
 class FitConfig(Config):
@@ -87,7 +87,7 @@ def _fit(
     if fit.refit != "never" and time.time() < deadline:
         jobs = _write_jobs(source, study, problem, parts, search, fit, deadline, work)
         _run(jobs, work, deadline)
-    helps = _newer_data_help(work, parts)
+    helps = _newer_data_help(work)
     recipes = [trial["recipe"] for trial, _ in parts]
     weights = [study / trial["checkpoint"] for trial, _ in parts]
     for member, job in enumerate(jobs):
@@ -189,18 +189,12 @@ def _write_jobs(
         }
         for member, (trial, _) in enumerate(parts)
     ]
-    probe = {
-        "recipe": parts[0][0]["recipe"],
-        "steps": _probed(parts[0][0])[0],
-        "seed": search["seed"],
-        "result": str(work / "older.json"),
-    }
     described = {
         "kind": problem,
         "metric": search["metric"],
         "dataset": str(source),
         "jobs": jobs,
-        "probe": probe if fit.refit == "auto" else None,
+        "probe": _probe(parts, search["seed"], work) if fit.refit == "auto" else None,
         "precision": fit.precision,
         "checkpoint_every": fit.checkpoint_every,
         "devices": environment().devices,
@@ -216,11 +210,15 @@ def _continued(recipe: dict[str, Any]) -> dict[str, Any]:
     return recipe | {"training": recipe["training"] | {"steps": steps}}
 
 
-def _probed(trial: dict[str, Any]) -> tuple[int, float]:
-    """Return a step early in ``trial`` at which it was validated, and the value there."""
+def _probe(parts: list[tuple[dict[str, Any], int]], seed: int, work: Path) -> dict[str, Any] | None:
+    """Return what to compare newer and older data by: the first trial that began from nothing, if there is one."""
+    trial = next((trial for trial, _ in parts if not trial["continued"]), None)
+    if trial is None:
+        return None
     values = {int(step): value for step, value in trial["values"].items()}
-    enough = [step for step in values if step >= PROBE_SHARE * trial["recipe"]["training"]["steps"]]
-    return min(enough), values[min(enough)]
+    early = min(step for step in values if step >= PROBE_SHARE * trial["recipe"]["training"]["steps"])
+    told = {"recipe": trial["recipe"], "steps": early, "known": values[early]}
+    return told | {"seed": seed, "result": str(work / "older.json")}
 
 
 def _run(jobs: list[dict[str, Any]], work: Path, deadline: float) -> None:
@@ -247,7 +245,7 @@ def _start_worker(work: Path, place: int) -> subprocess.Popen[bytes]:
     return children.start("tasks.fit_worker", str(work / "jobs.json"), log=work / f"fit-{place}.log")
 
 
-def _newer_data_help(work: Path, parts: list[tuple[dict[str, Any], int]]) -> bool:
-    """Say whether the first member learned more from data up to the validation part than from older ones alone."""
+def _newer_data_help(work: Path) -> bool:
+    """Say whether a member learned more from data up to the validation part than from older ones; unknown: yes."""
     older = work / "older.json"
-    return not older.exists() or _probed(parts[0][0])[1] < json.loads(older.read_text())["value"]
+    return not older.exists() or json.loads(older.read_text())["newer data help"]

@@ -39,13 +39,14 @@ class Job(BaseModel):
 class Probe(BaseModel):
     """A recipe to be trained on older data alone, from its beginning for ``steps``.
 
-    ``result`` is the JSON file for the ``value`` that it comes to.
+    ``known`` is its value after as many steps on newer data, ``result`` the JSON file that says whether those help.
     """
 
     model_config = ConfigDict(frozen=True)
 
     recipe: dict[str, Any]
     steps: int
+    known: float
     seed: int
     result: Path
 
@@ -100,7 +101,7 @@ def _takes(jobs: Jobs, result: Path) -> bool:
 
 
 def probe(jobs: Jobs, asked: Probe) -> None:
-    """Write what a recipe comes to that was trained without the newest of the training data, as a trial is."""
+    """Say whether a recipe comes to less without the newest of the data that a trial is trained on."""
     from tasks.kinds.kind import LearnerOptions
     from tasks.kinds.registry import kind
 
@@ -114,7 +115,8 @@ def probe(jobs: Jobs, asked: Probe) -> None:
         if time.time() >= jobs.deadline:
             return
     partial = asked.result.with_suffix(".partial")
-    partial.write_text(json.dumps({"value": learner.value([learner.outputs(training.average)])}))
+    value = learner.value([learner.outputs(training.average)])
+    partial.write_text(json.dumps({"value": value, "newer data help": asked.known < value}))
     partial.rename(asked.result)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-VERSION = 2
+VERSION = 3
 KEPT = 16
 """Best trials of which the result keeps recipe, weights and outputs."""
 FIT_SHARE = 0.25
@@ -219,7 +219,7 @@ def _write_result(study: optuna.Study, best: list[FrozenTrial], work: Path, out:
         # What was validated best is what is kept: after as many steps.
         recipe = recipe | {"training": recipe["training"] | {"steps": told.step}}
         found = {"trial": trial.number, "value": told.best[-1], "values": trial.intermediate_values}
-        found |= {"params": trial.params, "recipe": recipe}
+        found |= {"params": trial.params, "recipe": recipe, "continued": "start" in trial.user_attrs}
         kept.append(found | {"checkpoint": f"{name(trial.number)}.safetensors", "seconds": told.training})
     (out / "best.json").write_text(json.dumps(kept, indent=2))
     value = kept[0]["value"]

@@ -19,7 +19,7 @@ from models import bundle
 from models.panel import Panel
 from tasks import store
 from tasks.errors import InputError
-from tasks.fit import FEWEST_REFIT, FitConfig, fit_model
+from tasks.fit import FEWEST_REFIT, FitConfig, _probe, fit_model
 from tasks.fit_worker import Jobs, Probe, probe
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.kinds.kind import LearnerOptions
@@ -130,8 +130,11 @@ def test_the_probe_trains_without_the_newest_data_and_says_what_it_came_to(made:
     steps = int(min(values, key=int))
     described = {"kind": "forecast", "metric": "mase", "dataset": store.path(dataset), "jobs": [], "devices": 1}
     jobs = Jobs(**described, probe=None, precision="32-true", checkpoint_every=1, deadline=time.time() + 60)
-    probe(jobs, Probe(recipe=recipe, steps=steps, seed=0, result=tmp_path / "older.json"))
-    value = json.loads((tmp_path / "older.json").read_text())["value"]
+    asked = Probe(recipe=recipe, steps=steps, known=values[str(steps)], seed=0, result=tmp_path / "older.json")
+    probe(jobs, asked)
+    told = json.loads((tmp_path / "older.json").read_text())
+    value = told["value"]
+    assert told["newer data help"] is (values[str(steps)] < value)
     learner = kind("forecast").learner(store.path(dataset), LearnerOptions(16, "mase"))
     older = learner.older(learner.recipe(recipe), 0)
     assert older is not None
@@ -144,3 +147,14 @@ def test_the_probe_trains_without_the_newest_data_and_says_what_it_came_to(made:
     again = learner.value([learner.outputs(newer.average)])
     assert again == pytest.approx(values[str(steps)], rel=1e-4)
     assert abs(value - again) > 1e-3
+
+
+def test_a_trial_that_began_with_other_weights_is_not_what_older_data_are_compared_by(
+    made: Any, tmp_path: Path
+) -> None:
+    first, second, *_ = trials(made[1])
+    asked = _probe([(first | {"continued": True}, 2), (second, 1)], 0, tmp_path)
+    assert asked is not None
+    assert asked["recipe"] == second["recipe"]
+    assert asked["known"] == second["values"][str(asked["steps"])]
+    assert _probe([(first | {"continued": True}, 2)], 0, tmp_path) is None
