@@ -17,7 +17,8 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,20 @@ import polars as pl
 import torch
 import yaml
 
+from tasks.references import Dataset
+
 RESULT = Path(__file__).parent / "results" / "portfolio.json"
 ROOT = Path(__file__).parents[1]
-STEPS, SECONDS = 400, 60.0
+STEPS, SECONDS = 1600, 30.0
 """A point is trained for so many steps, or as many as it makes in that time."""
 COMPETITIONS = {"m1_monthly": ("M1", "monthly", 18, 12), "m3_quarterly": ("M3", "quarterly", 8, 4)}
 COMPETITIONS |= {"m3_yearly": ("M3", "yearly", 6, 1), "tourism_quarterly": ("Tourism", "quarterly", 8, 4)}
+DATA_SETS = [*COMPETITIONS, "weather"]
 
 
-def prepared(name: str, home: Path) -> Path:
+def prepared(name: str, home: Path) -> Dataset:
     """Ingest and prepare a data set of development below ``home``."""
     from models.problem import Forecast
-    from tasks import store
     from tasks.ingest import SeriesData, ingest_table
     from tasks.prepare import SplitConfig, prepare_dataset
 
@@ -60,24 +63,28 @@ def prepared(name: str, home: Path) -> Path:
         columns = {"item_id": "series", "timestamp": "step", "target": "value"}
         data = SeriesData(source=str(home / f"{name}.parquet"), **columns)
         problem = Forecast(horizon=horizon, season_length=season)
-    return store.path(prepare_dataset.fn(ingest_table.fn(data), problem, SplitConfig()))
+    return prepare_dataset.fn(ingest_table.fn(data), problem, SplitConfig())
 
 
-def train(name: str, points: int) -> dict[str, Any]:
-    """Return the best value of each point on one data set: the portfolio of today first, then random ones."""
+@cache
+def learner(name: str, home: Path) -> Any:
+    """Return the learner of a data set; each process has its own."""
+    from tasks import store
     from tasks.kinds.forecast_learner import ForecastLearner
     from tasks.kinds.kind import LearnerOptions
 
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with tempfile.TemporaryDirectory() as home:
-        learner = ForecastLearner(prepared(name, Path(home)), LearnerOptions(STEPS, "mase"))
-        study, values = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)), []
-        for point in drawn(points):
-            study.enqueue_trial(_placed(point, learner))
-            recipe = learner.suggest(study.ask())
-            values.append({"params": point, "value": min(_climb(learner, recipe))})
-    return {"name": name, "points": values}
+    folder = home / f"{name}-{os.getpid()}"
+    folder.mkdir()
+    return ForecastLearner(store.path(prepared(name, folder)), LearnerOptions(STEPS, "mase"))
+
+
+def train(name: str, point: dict[str, Any], home: Path) -> float:
+    """Return the best value of a point on one data set."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.enqueue_trial(_placed(point, learner(name, home)))
+    return min(_climb(learner(name, home), learner(name, home).suggest(study.ask())))
 
 
 def drawn(points: int) -> list[dict[str, Any]]:
@@ -126,17 +133,35 @@ def _placed(point: dict[str, Any], learner: Any) -> dict[str, Any]:
     return point | {"patch_length": patch, "seasons": seasons, "skip": skip} | most
 
 
-def choose(results: list[dict[str, Any]], size: int) -> list[int]:
+def train_all(points: int) -> None:
+    """Train what has no value yet, and write each value as soon as it is there."""
+    known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    told = drawn(points)
+    with tempfile.TemporaryDirectory() as home, ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        waiting = {
+            pool.submit(train, name, point, Path(home)): (place, name)
+            for place, point in enumerate(told)
+            for name in DATA_SETS
+            if name not in known.get(str(place), {})
+        }
+        for done in as_completed(waiting):
+            place, name = waiting[done]
+            known.setdefault(str(place), {"params": told[place]})[name] = done.result()
+            RESULT.write_text(json.dumps(known, indent=1) + "\n")
+
+
+def choose(results: dict[str, Any], size: int) -> list[str]:
     """Return the places of the points that make the best portfolio, the most useful first."""
-    values_DP = np.array([[point["value"] for point in one["points"]] for one in results])
+    places = [place for place, told in results.items() if set(DATA_SETS) <= set(told)]
+    values_DP = np.array([[results[place][name] for place in places] for name in DATA_SETS])
     relative_DP = values_DP / values_DP.min(axis=1, keepdims=True)
     chosen: list[int] = []
-    for _ in range(size):
+    for _ in range(min(size, len(places))):
         best_D = relative_DP[:, chosen].min(axis=1, initial=np.inf)
         gains_P = np.minimum(relative_DP, best_D[:, None]).mean(axis=0)
         gains_P[chosen] = np.inf
         chosen.append(int(gains_P.argmin()))
-    return chosen
+    return [places[one] for one in chosen]
 
 
 def main() -> None:
@@ -146,14 +171,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=8)
     arguments = parser.parse_args()
     if arguments.act == "train":
-        names = [*COMPETITIONS, "weather"]
-        with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            results = list(pool.map(train, names, [arguments.points] * len(names)))
-        RESULT.write_text(json.dumps(results, indent=1) + "\n")
+        train_all(arguments.points)
     results = json.loads(RESULT.read_text())
     for place in choose(results, arguments.size):
-        told = {one["name"]: round(one["points"][place]["value"], 3) for one in results}
-        print(place, told, results[0]["points"][place]["params"])
+        told = {name: round(results[place][name], 3) for name in DATA_SETS}
+        print(place, told, results[place]["params"])
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def forecast(request: Request) -> Forecasts:
     began = time.perf_counter()
     panel = Panel.open(Path(request.asked["dataset"]) / "sealed")
     quantiles_WFQ = proved.predict(panel, request.items_W, request.ends_W)
-    facts: dict[str, Any] = {name: stages["search"]["facts"][name] for name in ("trials", "best_value")}
+    facts: dict[str, Any] = {name: stages["search"]["facts"][name] for name in ("trials", "best_value", "clock")}
     facts["stage_seconds"] = {name: manifest["seconds"] for name, manifest in stages.items()}
     facts["run_seconds"], facts["predict_seconds"] = whole, time.perf_counter() - began
     return Forecasts(quantiles_WFQ, stages["search"]["seconds"] + stages["fit"]["seconds"], facts)

@@ -6,9 +6,11 @@ from typing import Any
 
 import optuna
 import pytest
+from panels import make_facts
 from pydantic import BaseModel, model_validator
 
 from models.cores.stacked_lstm import StackedLSTMConfig
+from models.forecaster import ForecasterSpace
 from models.suggest import Suggest
 from models.training_config import TrainingConfig
 from tasks import space
@@ -92,3 +94,10 @@ def test_values_that_some_model_can_have_pass_whatever_their_form() -> None:
 def test_a_point_of_the_portfolio_takes_the_first_allowed_value_where_its_own_is_not_allowed() -> None:
     point = {"hidden_size": 128, "dropout": 0.3}
     assert space.narrowed(point, {"hidden_size": [64, 96], "dropout": [0.3]}) == {"hidden_size": 64, "dropout": 0.3}
+
+
+def test_a_parameter_of_models_that_are_not_searched_is_refused() -> None:
+    space_of_all = ForecasterSpace(make_facts())
+    space.check({"core": ["xlstm"], "blocks": ["mixed"]}, space_of_all.suggest)
+    with pytest.raises(InputError, match=r"search\.space\.blocks: a model of the search must have it"):
+        space.check({"core": ["stacked_lstm"], "blocks": ["mixed"]}, space_of_all.suggest)
