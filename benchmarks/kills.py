@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +27,26 @@ import psutil
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 
+from searches import prepared
+
 from tasks import studies
 
 RESULT = Path(__file__).parent / "results" / "kills.json"
 ROOT = Path(__file__).parents[1]
 TRIALS = 40
 SEARCH = f"""
-import sys
-from pathlib import Path
-from searches import prepared
+import json, sys
+from tasks.references import Dataset
 from tasks.search import SearchConfig, search_models
-search_models.fn(prepared(Path(sys.argv[1])), SearchConfig(time_budget="1h", max_trials={TRIALS}, max_steps=4000))
+config = SearchConfig(time_budget="1h", max_trials={TRIALS}, max_steps=2000)
+search_models.fn(Dataset(**json.loads(sys.argv[1])), config)
 """
 
 
-def start(home: Path) -> subprocess.Popen[bytes]:
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])
-    env = {**os.environ, "CAROUSEL_HOME": str(home), "PYTHONPATH": paths}
-    log = (home / "log").open("ab")
-    return subprocess.Popen([sys.executable, "-c", SEARCH, str(home)], env=env, stdout=log, stderr=log)
+def start(home: Path, dataset: str) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (home / "log").open("ab") as log:
+        return subprocess.Popen([sys.executable, "-c", SEARCH, dataset], env=env, stdout=log, stderr=log)
 
 
 def climbed(home: Path) -> dict[int, tuple[str, list[float]]]:
@@ -60,7 +62,9 @@ def climbed(home: Path) -> dict[int, tuple[str, list[float]]]:
 
 
 def run(kills: int, home: Path) -> dict[str, Any]:
-    draw, lost, process = random.Random(0), 0, start(home)
+    os.environ["CAROUSEL_HOME"] = str(home)
+    dataset = json.dumps(asdict(prepared(home)))
+    draw, lost, process = random.Random(0), 0, start(home, dataset)
     before: dict[int, tuple[str, list[float]]] = {}
     for number in range(kills):
         time.sleep(draw.uniform(3, 12))
@@ -73,7 +77,7 @@ def run(kills: int, home: Path) -> dict[str, Any]:
             process.send_signal(signal.SIGKILL)
             process.wait()
             psutil.wait_procs(workers, timeout=20)
-            process = start(home)
+            process = start(home, dataset)
         now = climbed(home)
         lost += sum(now.get(trial, ("", []))[1][: len(best)] != best for trial, (_, best) in before.items())
         before = now

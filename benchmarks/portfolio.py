@@ -137,6 +137,7 @@ def train_all(points: int) -> None:
     """Train what has no value yet, and write each value as soon as it is there."""
     known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     told = drawn(points)
+    known = {place: one for place, one in known.items() if one["params"] in told[int(place) : int(place) + 1]}
     with tempfile.TemporaryDirectory() as home, ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         waiting = {
             pool.submit(train, name, point, Path(home)): (place, name)

@@ -155,7 +155,7 @@ class ForecasterSpace:
         return [name for name in DISTRIBUTIONS if name != "negative_binomial" or self.facts.counts]
 
     def portfolio(self) -> list[dict[str, Any]]:
-        """Return points that the search begins with; the first is the best guess."""
+        """Return points that the search begins with, best guess first: ``benchmarks/portfolio.py`` chose them."""
         start: dict[str, Any] = {
             "seasons": min(self.seasons, key=lambda k: abs(k - 5)),
             "patch_length": self.patch_lengths[-1],
@@ -181,20 +181,23 @@ class ForecasterSpace:
             "batch_size": 128,
             "weighting": "error_scale",
         }
-        long = min(self.seasons, key=lambda k: abs(k - 14))
-        fine = self.patch_lengths[-min(4, len(self.patch_lengths))]
-        stepwise = {"head": "decoder", "patch_length": fine, "skip_seasons": 1, "weighting": "none"}
+        covariates = self.facts.encoding.known_numeric or self.facts.encoding.known_categorical
+        long = {"seasons": min(self.seasons, key=lambda k: abs(k - 14))}
+        fine = {"patch_length": self.patch_lengths[-min(4, len(self.patch_lengths))]}
+        stepwise = {"head": "decoder", **fine, "skip_seasons": 1, "weighting": "none"}
+        mixed = {"core": "xlstm", "blocks": "mixed", "num_heads": 2, "expansion": 1, "hidden_size": 32, "num_layers": 3}
+        heavy = {"distribution": "student_t", "scaling": "season_change", "mlp_size": 64, "attention": True}
         regular = {"num_layers": 1, "hidden_size": 128, "learning_rate": 1e-3, "weight_decay": 3e-2}
         variations: list[dict[str, Any]] = [
-            stepwise if self.facts.encoding.known_numeric or self.facts.encoding.known_categorical else {},
-            {"scaling": "mean_abs", "skip_seasons": min(3, *self.seasons)},
-            {"highway": True, "seasons": long, **regular},
-            stepwise | {"seasons": long},
+            *([stepwise] if covariates else []),
+            {},
+            {"scaling": "mean_abs", "num_layers": 3, "skip_seasons": min(3, *self.seasons)},
+            *([stepwise | long] if covariates else []),
+            {"core": "dilated_lstm", **fine, "highway": True},
+            {"skip": "last_value", **long, **mixed, **heavy, "dropout": 0.35, "learning_rate": 2e-3, "batch_size": 64},
             {"skip": "last_value", "weighting": "none", "dropout": 0.2},
             {"head": "decoder", "skip_seasons": 1},
-            {"scaling": "mean_abs", "num_layers": 3, "skip_seasons": min(3, *self.seasons)},
-            {"core": "dilated_lstm", "patch_length": fine, "highway": True},
-            {"core": "xlstm", "blocks": "mixed", "num_heads": 2, "expansion": 1, "learning_rate": 1e-3},
+            {"highway": True, **long, **regular},
         ]
         return [start | variation for variation in variations]
 

@@ -197,7 +197,7 @@ class Worker:
         self._held = trial.number, training
         accounts = {"training": stood.training, "validation": stood.validation}
         spent = {name: known + self.clock.seconds[name] - before[name] for name, known in accounts.items()}
-        set_progress(self.study, trial, best=[*stood.best, best], step=step, **spent)
+        set_progress(self.study, trial, best=[*stood.best, best], step=step, attempts=0, **spent)
         self._end_if_settled(trial)
 
     def _training(self, trial: FrozenTrial) -> Optimisation:

@@ -20,14 +20,14 @@ from sqlalchemy import event
 from tasks.halving import Standing
 
 MOST_ATTEMPTS = 3
-"""How often a worker may die of a trial."""
+"""How often workers may die of a trial without a rung climbed in between."""
 
 
 class Progress(BaseModel):
     """How far a trial is.
 
     ``best`` holds for each finished rung its best value until then; ``step`` is where the best one was, whose weights
-    and outputs are kept; ``attempts`` counts the workers that died of it.
+    and outputs are kept; ``attempts`` counts the workers that died of it since its last rung.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -104,13 +104,13 @@ def release(study: optuna.Study, worker: str | None = None) -> None:
 
     Args:
         study: the study.
-        worker: the worker that died; none: all of them.
+        worker: the worker that died; none: the whole search ended, which is no trial's fault.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         holder = trial.user_attrs.get("worker")
         if not holder or (worker is not None and holder != worker):
             continue
-        attempts = progress(trial).attempts + 1
+        attempts = progress(trial).attempts + (worker is not None)
         set_progress(study, trial, attempts=attempts)
         handle(study, trial).set_user_attr("worker", "")
         if attempts >= MOST_ATTEMPTS:

@@ -136,6 +136,24 @@ def test_a_trial_that_kills_its_workers_fails(dataset: Dataset, study: optuna.St
     assert len(begun(study)) == SEARCH.max_trials
 
 
+def test_deaths_count_only_if_they_were_the_trials_own_and_no_rung_was_climbed_in_between(
+    dataset: Dataset, study: optuna.Study, tmp_path: Path
+) -> None:
+    killed = worker(dataset, SEARCH, tmp_path, study.study_name)
+    for _ in range(MOST_ATTEMPTS + 1):
+        assert killed._next() is not None
+        release(study)
+    for _ in range(MOST_ATTEMPTS - 1):
+        assert killed._next() is not None
+        release(study, worker="0")
+    (trial,) = begun(study)
+    assert progress(trial).attempts == MOST_ATTEMPTS - 1
+    killed.climb(trial)
+    (trial,) = begun(study)
+    assert trial.state != TrialState.FAIL
+    assert (len(progress(trial).best), progress(trial).attempts) == (1, 0)
+
+
 def test_a_training_that_diverges_fails_with_its_step_and_the_search_goes_on(
     dataset: Dataset, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
