@@ -33,12 +33,13 @@ from tasks import studies
 
 RESULT = Path(__file__).parent / "results" / "kills.json"
 ROOT = Path(__file__).parents[1]
-TRIALS = 40
+TRIALS = 60
 SEARCH = f"""
 import json, sys
 from tasks.references import Dataset
 from tasks.search import SearchConfig, search_models
-config = SearchConfig(time_budget="1h", max_trials={TRIALS}, max_steps=2000)
+space = {{"core": ["stacked_lstm"], "hidden_size": [32], "patch_length": [4]}}
+config = SearchConfig(time_budget="1h", max_trials={TRIALS}, max_steps=4000, space=space)
 search_models.fn(Dataset(**json.loads(sys.argv[1])), config)
 """
 
@@ -67,7 +68,7 @@ def run(kills: int, home: Path) -> dict[str, Any]:
     draw, lost, process = random.Random(0), 0, start(home, dataset)
     before: dict[int, tuple[str, list[float]]] = {}
     for number in range(kills):
-        time.sleep(draw.uniform(3, 12))
+        time.sleep(draw.uniform(4, 9))
         if process.poll() is not None:
             break
         workers = psutil.Process(process.pid).children()
