@@ -38,7 +38,7 @@ CLOSING = 0.75
 FEWEST_TIMED = 5
 """Steps after which the time that one takes is known."""
 
-MEMBERS, FIT_START, FIT_WORK = 8, 15.0, 0.4
+MEMBERS, FIT_START, FIT_WORK = 6, 12.0, 0.35
 """What ``fit`` is thought to take: seconds to start, and a share of the seconds that its members were trained for."""
 
 KEPT_FILES = 32
