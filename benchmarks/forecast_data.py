@@ -151,7 +151,7 @@ def prepare(name: str, folder: Path, items: int | None, stride: int | None, work
         "split": source.split,
     }
     (work / "experiment.yaml").write_text(yaml.safe_dump(experiment))
-    with _home(work / "home"):
+    with home(work / "home"):
         table, prepared = _staged(work)
     dataset, panel = ForecastDataset(prepared), Panel.open(prepared / "sealed")
     items_W, ends_W = _windows(dataset, stride)
@@ -174,7 +174,7 @@ def _staged(work: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def _home(folder: Path) -> Iterator[None]:
+def home(folder: Path) -> Iterator[None]:
     """Let Carousel keep its state in ``folder``; no system that runs later inherits that, nor what Carousel sets."""
     before = dict(os.environ)
     os.environ["CAROUSEL_HOME"] = str(folder)
