@@ -9,6 +9,7 @@ Shapes: B windows, F horizon, P parameters of a step, Q quantiles.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,8 +90,12 @@ class StudentT(Forecast):
 
     def loss_BF(self, truth_BF: torch.Tensor) -> torch.Tensor:
         location_BF, scale_BF, freedom_BF = self._parameters()
-        told = distributions.StudentT(freedom_BF, location_BF, scale_BF, validate_args=False)
-        return -told.log_prob(self.scaled(truth_BF))
+        # torch.distributions.StudentT checks its parameters even if told not to, so a training that diverges raised.
+        half_BF, distance_BF = freedom_BF / 2, (self.scaled(truth_BF) - location_BF) / scale_BF
+        tails_BF = (half_BF + 0.5) * torch.log1p(distance_BF.square() / freedom_BF)
+        return (
+            tails_BF + (math.pi * freedom_BF).log() / 2 + scale_BF.log() + half_BF.lgamma() - (half_BF + 0.5).lgamma()
+        )
 
     def _values(self) -> torch.Tensor:
         from scipy.special import stdtrit

@@ -265,7 +265,11 @@ class Worker:
         self.study.tell(trial.number, value, state=state)
         self._ended.add(trial.number)
         self.files.remove_state(trial.number)
-        self.files.keep_best({one.number for one in ranked(self.study)[:KEPT_FILES]})
+        # A trial that goes on may have written weights which the study does not know of yet.
+        kept = {one.number for one in ranked(self.study)[:KEPT_FILES]}
+        self.files.remove_best(
+            one.number for one in begun(self.study) if one.state.is_finished() and one.number not in kept
+        )
         self._held = None
 
     def _halve_batch(self, trial: FrozenTrial, reporting: optuna.Trial, error: BaseException) -> None:

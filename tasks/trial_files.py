@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,11 @@ class TrialFiles:
         """Forget where a training stands that will not go on."""
         (self.directory / f"{name(number)}.state").unlink(missing_ok=True)
 
-    def keep_best(self, numbers: set[int]) -> None:
-        """Remove the weights of trials that have ended and are not among ``numbers``."""
-        for path in self.directory.glob("trial-*.safetensors"):
-            number = int(path.stem.removeprefix("trial-"))
-            if number not in numbers and not (self.directory / f"{name(number)}.state").exists():
-                path.unlink(missing_ok=True)
-                for part in ("values", "offsets"):
-                    (self.directory / f"{name(number)}.{part}.npy").unlink(missing_ok=True)
+    def remove_best(self, numbers: Iterable[int]) -> None:
+        """Forget weights and outputs of trials that have ended."""
+        for number in numbers:
+            for part in ("safetensors", "values.npy", "offsets.npy"):
+                (self.directory / f"{name(number)}.{part}").unlink(missing_ok=True)
 
     def copy_best(self, number: int, target: Path) -> None:
         """Copy weights and outputs of a trial into ``target``."""

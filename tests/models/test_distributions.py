@@ -53,6 +53,13 @@ def test_the_likelihood_of_a_negative_binomial_is_scipys() -> None:
     np.testing.assert_allclose(forecast.loss_BF(truth).numpy(), -by_hand(forecast).logpmf(truth.numpy()), rtol=1e-4)
 
 
+@each
+def test_a_training_that_diverges_gives_a_loss_that_is_no_number(name: str) -> None:
+    forecast = made(name)
+    lost = replace(forecast, y_BFP=torch.full_like(forecast.y_BFP, torch.nan))
+    assert lost.loss_BF(torch.ones(B, F, dtype=torch.float64)).isnan().all()
+
+
 @pytest.mark.parametrize("name", [name for name in DISTRIBUTIONS if name != "quantiles"])
 def test_quantiles_are_scipys_and_those_of_counts_are_counts(name: str) -> None:
     forecast = made(name)

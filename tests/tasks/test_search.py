@@ -20,14 +20,14 @@ from searches import opened, prepared, worker
 
 from models import bundle
 from models.optimisation import Optimisation, begin_with
-from tasks import store
+from tasks import search_worker, store
 from tasks.kinds.kind import LearnerOptions
 from tasks.kinds.registry import kind
 from tasks.prepare import SplitConfig
 from tasks.references import Dataset, StudyResult
 from tasks.search import KEPT, SearchConfig, _beginnings, search_models
 from tasks.studies import MOST_ATTEMPTS, begun, handle, progress, ranked, release, settle, standings, view
-from tasks.trial_files import read_outputs
+from tasks.trial_files import TrialFiles, name, read_outputs
 
 SEARCH = SearchConfig(time_budget="5m", max_trials=6, max_steps=16)
 
@@ -164,6 +164,22 @@ def test_a_training_that_diverges_fails_with_its_step_and_the_search_goes_on(
     assert {trial.params["learning_rate"] for trial in failed} == {1e38}
     assert all("is no number" in trial.user_attrs["failure"] for trial in failed)
     assert ranked(study)[0].params["learning_rate"] == 1e-3
+
+
+def test_a_trial_that_ends_takes_no_weights_from_one_that_another_worker_has_on_its_first_rung(
+    dataset: Dataset, study: optuna.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights are written before the study knows its value."""
+    run(dataset, study, tmp_path, SEARCH.model_copy(update={"max_trials": 1}))
+    monkeypatch.setattr(search_worker, "KEPT_FILES", 0)
+    files, trained = TrialFiles(tmp_path), worker(dataset, SEARCH, tmp_path, study.study_name)
+    going_on, ending = (trained._begin(number) for number in (1, 2))
+    for trial in (going_on, ending):
+        training = trained._training(trial)
+        files.write_best(trial.number, training.average, trained.learner.outputs(training.average))
+    trained._end(ending, TrialState.FAIL)
+    assert {path.name.partition(".")[0] for path in tmp_path.glob("*.npy")} == {name(going_on.number)}
+    assert read_outputs(tmp_path, going_on.number)
 
 
 HUNGRY = """
