@@ -6,12 +6,14 @@
 Data sets are those of ``portfolio.py``, which ``forecasting.py`` compares nobody on, so that what is decided here is
 decided without its test parts. Each cell is one run of search and fit with two workers; the figure is MASE on the
 sealed part over that of the whole search, the geometric mean over the data sets. One run differs from another by a
-percent or so. A variant that touches the workers runs them through this file, which changes them before they begin.
+percent or so, on the weather's 84 windows by several. The whole search tries all cores and distributions that there
+are, "default" those of a search that names none. Workers run through this file, which changes them before they begin.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -26,7 +28,7 @@ import numpy as np
 import torch
 from portfolio import DATA_SETS, prepared
 
-from models import bundle
+from models import bundle, forecaster
 from models.panel import Panel
 from tasks import children, halving, search, store
 from tasks.fit import FitConfig, fit_model
@@ -41,23 +43,30 @@ WHOLE = "whole"
 
 
 class Variant(NamedTuple):
-    """What is off: by configuration, by an empty portfolio, or in the workers."""
+    """What is off: by configuration, by an empty portfolio, or by changes in the workers, named after functions here."""
 
     search: dict[str, Any] | None = None
     portfolio: bool = True
-    worker: str | None = None
+    changes: tuple[str, ...] = ("offering_all",)
 
 
 VARIANTS = {
     WHOLE: Variant(),
     "no portfolio": Variant(portfolio=False),
     "no halving": Variant({"pruning": False}),
-    "no freeze-thaw": Variant(worker="without_thawing"),
+    "no freeze-thaw": Variant(changes=("offering_all", "without_thawing")),
     "no xLSTM": Variant({"space": {"core": ["stacked_lstm", "cell_lstm", "dilated_lstm"]}}),
+    "no cell LSTM": Variant({"space": {"core": ["stacked_lstm", "dilated_lstm", "xlstm"]}}),
     "stacked LSTM alone": Variant({"space": {"core": ["stacked_lstm"]}}),
     "quantiles alone": Variant({"space": {"distribution": ["quantiles"]}}),
+    "default": Variant(changes=()),
 }
 ALONE = "no ensemble"
+
+
+def offering_all() -> None:
+    """Let the search try what it tries by default only where it is named."""
+    forecaster.offered = lambda trial, choices, others: [*choices, *others]
 
 
 def without_thawing() -> None:
@@ -74,19 +83,22 @@ def without_thawing() -> None:
     halving.best_waiting = lambda trials, rungs: None
 
 
-def run_variant(variant: Variant, dataset: Dataset, budget: float, fits: dict[str, FitConfig]) -> dict[str, float]:
+def run_variant(
+    variant: Variant, dataset: Dataset, budget: float, seed: int, fits: dict[str, FitConfig]
+) -> dict[str, float]:
     """Return MASE on the sealed part for each of ``fits`` of one search."""
     module = children.start
 
     def start(name: str, *arguments: str, **options: Any) -> Any:
-        if name == "tasks.search_worker" and variant.worker is not None:
-            return module("ablation", variant.worker, *arguments, **options)
+        if name == "tasks.search_worker":
+            return module("ablation", ",".join(variant.changes) or "none", *arguments, **options)
         return module(name, *arguments, **options)
 
     empty: Callable[[Any], list[Any]] = lambda learner: []  # noqa: E731
     portfolio = ForecastLearner.portfolio if variant.portfolio else empty
     with patch.object(search.children, "start", start), patch.object(ForecastLearner, "portfolio", portfolio):
-        study = search_models.fn(dataset, SearchConfig(time_budget=f"{budget:g}s", **(variant.search or {})))
+        config = SearchConfig(time_budget=f"{budget:g}s", seed=seed, **(variant.search or {}))
+        study = search_models.fn(dataset, config)
     return {name: _mase(dataset, study, fit) for name, fit in fits.items()}
 
 
@@ -100,49 +112,58 @@ def _mase(dataset: Dataset, study: StudyResult, fit: FitConfig) -> float:
     return metrics.score(truth, quantiles, opened.facts.quantiles, scale, items).mase
 
 
-def run(budget: float, names: list[str]) -> None:
-    """Run what has no figure yet; each is written as soon as it is there."""
+def run(budget: float, runs: int, data_sets: list[str], names: list[str]) -> None:
+    """Run each variant until it has so many figures, by seeds of their own; each is written as soon as it is there."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    for data_set in DATA_SETS:
-        for name in names:
-            told = known.setdefault(f"{budget:g}", {}).setdefault(data_set, {})
-            if name in told:
-                continue
-            fits = {name: FitConfig()} | ({ALONE: FitConfig(members=1)} if name == WHOLE else {})
+    for data_set, name in itertools.product(data_sets, names):
+        told = known.setdefault(f"{budget:g}", {}).setdefault(data_set, {})
+        fits = {name: FitConfig()} | ({ALONE: FitConfig(members=1)} if name == WHOLE else {})
+        while (seed := len(told.setdefault(name, []))) < runs:
             with tempfile.TemporaryDirectory() as home:
-                told |= run_variant(VARIANTS[name], prepared(data_set, Path(home)), budget, fits)
-            RESULT.write_text(json.dumps(known, indent=1) + "\n")
-            print(data_set, name, told, flush=True)
+                found = run_variant(VARIANTS[name], prepared(data_set, Path(home)), budget, seed, fits)
+            for fit, mase in found.items():
+                told.setdefault(fit, []).append(round(mase, 5))
+            RESULT.write_text(json.dumps(known) + "\n")
+            print(data_set, seed, found, flush=True)
 
 
 def report() -> str:
-    """Return a Markdown table of what was run."""
+    """Return a Markdown table of what was run, with every run's figure."""
     lines = []
     for budget, told in json.loads(RESULT.read_text()).items():
         names = [name for name in [*VARIANTS, ALONE] if all(name in cells for cells in told.values())]
         lines += [f"| {budget} s | {' | '.join(told)} | against whole |", "|---" * (len(told) + 2) + "|"]
         for name in names:
-            ratios = [cells[name] / cells[WHOLE] for cells in told.values()]
-            cells = " | ".join(f"{one[name]:.3f}" for one in told.values())
-            lines.append(f"| {name} | {cells} | {float(np.exp(np.log(ratios).mean())):.3f} |")
+            ratios = [_mean(cells[name]) / _mean(cells[WHOLE]) for cells in told.values()]
+            shown = " | ".join("; ".join(f"{mase:.3f}" for mase in one[name]) for one in told.values())
+            lines.append(f"| {name} | {shown} | {_mean(ratios):.3f} |")
     return "\n".join(lines)
+
+
+def _mean(values: list[float]) -> float:
+    """Return the geometric mean."""
+    return float(np.exp(np.log(values).mean()))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("act", choices=["run", "report"])
     parser.add_argument("--budget", type=float, default=90)
+    parser.add_argument("--runs", type=int, default=1, help="of each variant, each with a seed of its own")
+    parser.add_argument("--data-sets", nargs="+", choices=DATA_SETS, default=DATA_SETS)
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     arguments = parser.parse_args()
     if arguments.act == "run":
-        run(arguments.budget, arguments.variants)
+        run(arguments.budget, arguments.runs, arguments.data_sets, arguments.variants)
     print(report())
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == without_thawing.__name__:
-        without_thawing()
+    known = {function.__name__: function for function in (offering_all, without_thawing)}
+    if sys.argv[1] == "none" or set(sys.argv[1].split(",")) <= set(known):
+        for change in sys.argv[1].split(","):
+            known.get(change, lambda: None)()
         from tasks import search_worker
 
         children.die_with_parent()

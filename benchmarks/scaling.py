@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -75,7 +76,9 @@ def plain(seconds: float, home: Path) -> float:
 
 def abreast(processes: int, seconds: float) -> float:
     """Return the steps per second of so many plain trainings together."""
-    with tempfile.TemporaryDirectory() as home, ProcessPoolExecutor(processes) as pool:
+    # A fork of a process in which torch has computed would wait for its threads for ever.
+    spawn = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as home, ProcessPoolExecutor(processes, spawn) as pool:
         list(pool.map(plain, [0.1] * processes, [Path(home)] * processes))
         return sum(pool.map(plain, [seconds] * processes, [Path(home)] * processes))
 

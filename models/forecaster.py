@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
-from models.cores.registry import CORES, CoreConfig
+from models.cores.registry import CORES, TRIED, CoreConfig
 from models.distributions import DISTRIBUTIONS, DistributionName, Forecast
 from models.forecaster_facts import Facts
 from models.heads.registry import HEADS, HeadConfig
@@ -20,7 +20,7 @@ from models.heads.shape import HeadShape
 from models.inputs.numeric import NumericInput
 from models.inputs.scaling import SCALINGS, Scaling, last_observed, location_scale, seasonal_profile
 from models.panel import Windows
-from models.suggest import Suggest
+from models.suggest import Suggest, offered
 
 
 class ForecasterConfig(BaseModel):
@@ -130,7 +130,7 @@ class ForecasterSpace:
         seasons = trial.suggest_categorical("seasons", self.seasons)
         skip = trial.suggest_categorical("skip", self.skips)
         most = min(4, *self.seasons)
-        core = trial.suggest_categorical("core", list(CORES))
+        core = trial.suggest_categorical("core", offered(trial, TRIED, [name for name in CORES if name not in TRIED]))
         head = trial.suggest_categorical("head", list(HEADS))
         return ForecasterConfig(
             context_length=seasons * season,
@@ -141,7 +141,7 @@ class ForecasterSpace:
             scaling=trial.suggest_categorical("scaling", SCALINGS),
             core=CORES[core].suggest(trial),
             head=HEADS[head].suggest(trial),
-            distribution=trial.suggest_categorical("distribution", self.distributions),
+            distribution=trial.suggest_categorical("distribution", offered(trial, self.distributions, ["student_t"])),
         )
 
     @property
@@ -151,8 +151,8 @@ class ForecasterSpace:
 
     @property
     def distributions(self) -> list[str]:
-        """What may be said of each step; only counts can be negative binomial."""
-        return [name for name in DISTRIBUTIONS if name != "negative_binomial" or self.facts.counts]
+        """What a search may say of each step; only counts can be negative binomial."""
+        return ["quantiles", "negative_binomial"] if self.facts.counts else ["quantiles"]
 
     def portfolio(self) -> list[dict[str, Any]]:
         """Return points that the search begins with, best guess first: ``benchmarks/portfolio.py`` chose them."""
@@ -185,8 +185,6 @@ class ForecasterSpace:
         long = {"seasons": min(self.seasons, key=lambda k: abs(k - 14))}
         fine = {"patch_length": self.patch_lengths[-min(4, len(self.patch_lengths))]}
         stepwise = {"head": "decoder", **fine, "skip_seasons": 1, "weighting": "none"}
-        mixed = {"core": "xlstm", "blocks": "mixed", "num_heads": 2, "expansion": 1, "hidden_size": 32, "num_layers": 3}
-        heavy = {"distribution": "student_t", "scaling": "season_change", "mlp_size": 64, "attention": True}
         regular = {"num_layers": 1, "hidden_size": 128, "learning_rate": 1e-3, "weight_decay": 3e-2}
         variations: list[dict[str, Any]] = [
             *([stepwise] if covariates else []),
@@ -194,7 +192,6 @@ class ForecasterSpace:
             {"scaling": "mean_abs", "num_layers": 3, "skip_seasons": min(3, *self.seasons)},
             *([stepwise | long] if covariates else []),
             {"core": "dilated_lstm", **fine, "highway": True},
-            {"skip": "last_value", **long, **mixed, **heavy, "dropout": 0.35, "learning_rate": 2e-3, "batch_size": 64},
             {"skip": "last_value", "weighting": "none", "dropout": 0.2},
             {"head": "decoder", "skip_seasons": 1},
             {"highway": True, **long, **regular},

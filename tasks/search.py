@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-VERSION = 3
+VERSION = 4
 KEPT = 16
 """Best trials of which the result keeps recipe, weights and outputs."""
 FIT_SHARE = 0.25
@@ -153,7 +153,9 @@ def _open_study(
         for note in learner.notes():
             logging.getLogger("carousel.search").info(note)
         for point, beginning in _beginnings(start, source, problem):
-            study.enqueue_trial(space.narrowed(point, search.space), user_attrs=beginning, skip_if_exists=True)
+            allowed = space.narrowed(point, search.space)
+            if space.has(allowed, search.space, learner.suggest):
+                study.enqueue_trial(allowed, user_attrs=beginning, skip_if_exists=True)
         for point in learner.portfolio():
             study.enqueue_trial(space.narrowed(point, search.space), skip_if_exists=True)
         study.set_user_attr("portfolio", True)

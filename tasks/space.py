@@ -150,5 +150,19 @@ def narrowed(point: dict[str, Any], space: Choices) -> dict[str, Any]:
     return point | {name: values[0] for name, values in space.items() if point.get(name) not in values}
 
 
+def has(point: dict[str, Any], space: Choices, suggest: Callable[[Suggest], Any]) -> bool:
+    """Say whether a search of the narrowed ``space`` can draw ``point``, which another search may have drawn."""
+    import optuna
+
+    study = optuna.create_study()
+    study.enqueue_trial(point)
+    try:
+        suggest(Narrowed(study.ask(), space))
+    except ValueError:
+        # Optuna's, of a categorical value that is not offered, and pydantic's, of an impossible model.
+        return False
+    return True
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

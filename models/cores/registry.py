@@ -1,6 +1,8 @@
 """The registry of cores. A new one is a file beside this one and a line below; the conformance suite then tests it.
 
-``CORES`` are all, and forecast; ``READERS`` can read whole sequences, too, and have ``suggest_reader``.
+``CORES`` are all, and forecast; a search tries those of ``TRIED``, and the others where it is told to: they have not
+proved better on any development data, and take two to four times as long a step (``benchmarks/LOG.md``). ``READERS``
+can read whole sequences, too, and have ``suggest_reader``.
 """
 
 from __future__ import annotations
@@ -25,4 +27,5 @@ CORES: dict[str, type[StackedLSTMConfig] | type[CellLSTMConfig] | type[DilatedLS
     "dilated_lstm": DilatedLSTMConfig,
     "xlstm": XLSTMConfig,
 }
+TRIED = ["stacked_lstm", "dilated_lstm"]
 READERS: dict[str, type[ReaderConfig]] = {"stacked_lstm": StackedLSTMConfig}

@@ -126,7 +126,7 @@ def test_a_distribution_learns_what_was_drawn_from_it(name: str, drawn: Any, cou
 
 
 def test_only_counts_are_offered_as_negative_binomial() -> None:
-    assert ForecasterSpace(make_facts(RICH)).distributions == ["quantiles", "student_t"]
+    assert ForecasterSpace(make_facts(RICH)).distributions == ["quantiles"]
     assert "negative_binomial" in ForecasterSpace(make_facts(RICH, counts=True)).distributions
 
 

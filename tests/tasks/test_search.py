@@ -303,6 +303,13 @@ def test_a_search_goes_on_from_the_best_of_another(dataset: Dataset, tmp_path: P
     assert begun(study)[0].intermediate_values[first] < 1.02 * expected[0]["value"]
 
 
+def test_a_search_begins_with_no_point_of_another_that_it_could_not_draw(dataset: Dataset) -> None:
+    elsewhere = SEARCH.model_copy(update={"max_trials": 2, "space": {"core": ["xlstm"]}})
+    later = search_models.fn(dataset, SEARCH.model_copy(update={"max_trials": 2}), search_models.fn(dataset, elsewhere))
+    study = optuna.load_study(study_name=later.study_name, storage=study_uri())
+    assert {trial.params["core"] for trial in begun(study)} <= {"stacked_lstm", "dilated_lstm"}
+
+
 @pytest.mark.parametrize(
     ("steps", "split", "unseen"),
     [

@@ -96,6 +96,19 @@ def test_a_point_of_the_portfolio_takes_the_first_allowed_value_where_its_own_is
     assert space.narrowed(point, {"hidden_size": [64, 96], "dropout": [0.3]}) == {"hidden_size": 64, "dropout": 0.3}
 
 
+def test_what_has_not_proved_better_is_searched_only_where_it_is_named() -> None:
+    space_of_all, study = ForecasterSpace(make_facts()), optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    drawn = [space_of_all.suggest(study.ask()) for _ in range(50)]
+    assert {one.core.core for one in drawn} == {"stacked_lstm", "dilated_lstm"}
+    assert {one.distribution for one in drawn} == {"quantiles"}
+    asked = {"core": ["cell_lstm", "xlstm"], "distribution": ["student_t"]}
+    space.check(asked, space_of_all.suggest)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    drawn = [space_of_all.suggest(space.Narrowed(study.ask(), asked)) for _ in range(50)]
+    assert {one.core.core for one in drawn} == set(asked["core"])
+    assert {one.distribution for one in drawn} == {"student_t"}
+
+
 def test_a_parameter_of_models_that_are_not_searched_is_refused() -> None:
     space_of_all = ForecasterSpace(make_facts())
     space.check({"core": ["xlstm"], "blocks": ["mixed"]}, space_of_all.suggest)
