@@ -43,7 +43,7 @@ WHOLE = "whole"
 
 
 class Variant(NamedTuple):
-    """What is off: by configuration, by an empty portfolio, or by changes in the workers, named after functions here."""
+    """What is off: by configuration, by an empty portfolio, or by changes in the workers: names of functions here."""
 
     search: dict[str, Any] | None = None
     portfolio: bool = True
