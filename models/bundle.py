@@ -69,7 +69,7 @@ def load(directory: Path) -> Any:
     weights = described.get("weights", [1] * len(described["members"]))
     bundle: Any = _assemble(described["kind"], described["facts"], described["members"], weights)
     if (trained := directory / TRAINED).exists():
-        bundle.trained = np.load(trained)
+        bundle.trained = np.load(trained, allow_pickle=False)
     for i, member in enumerate(bundle.members):
         member.load_state_dict(load_file(directory / f"member-{i}.safetensors"))
         member.eval()

@@ -168,3 +168,11 @@ def folded(losses: Iterable[torch.Tensor], model: nn.Module) -> torch.Tensor:
         return newest
     linear = torch.stack([(parameters[i] * gradient).sum() for i, gradient in gradients.items()]).sum()
     return newest + (linear - linear.detach()) + finished
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Say whether ``error`` means that memory ran out: on a CPU torch raises no class of its own."""
+    if not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
+        return True
+    # oneDNN says no more than this when it finds no room.
+    return "memory" in str(error) or str(error).endswith("a primitive")

@@ -15,6 +15,9 @@ from models.encoding import Encoding
 from models.forecaster_facts import Facts
 from models.panel import Panel
 
+MOST_STEPS, MOST_GAPS = 1_000_000, 100
+"""Steps that any table may span, and how many for each of its rows one that spans more: the others are gaps."""
+
 
 @dataclass(frozen=True)
 class Upcoming:
@@ -48,14 +51,15 @@ def build(facts: Facts, item_ids: np.ndarray, stamps: np.ndarray, columns: Mappi
             the last observed target give the known covariates of the horizon.
 
     Raises:
-        ValueError: there are no rows, a stamp is missing, stands twice or off the grid, a number is infinite, a series
-            has no observed target, or known covariates do not reach over the horizon.
+        ValueError: there are no rows, a stamp is missing, stands twice or off the grid, a number is infinite, almost
+            all steps are missing, a series has no observed target, or known covariates do not reach over the horizon.
     """
     _require_sound(item_ids, stamps, columns)
     names, first_rows, order, step = _on_grid(facts, item_ids, stamps)
     item = np.unique(item_ids, return_inverse=True)[1][order]
     lengths = np.zeros(len(names), np.int64)
     np.maximum.at(lengths, item, step + 1)
+    _require_dense(names, lengths, len(stamps))
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     place = offsets[item] + step
     encoding, rows = facts.encoding, int(offsets[-1])
@@ -125,6 +129,16 @@ def _on_grid(
             stamp = stamps[row] if facts.integer_time else stamps[row].astype("datetime64[us]")
             raise ValueError(f"{rule} (got {stamp} of '{item_ids[row]}'): leave that row out or mend it")
     return [str(name) for name in names], first_rows, order, step
+
+
+def _require_dense(names: list[str], lengths: np.ndarray, rows: int) -> None:
+    """Refuse a few rows with many steps between them: each step takes memory, whether it has a row or not."""
+    if (steps := int(lengths.sum())) > max(MOST_STEPS, MOST_GAPS * rows):
+        longest = int(lengths.argmax())
+        raise ValueError(
+            f"at most {MOST_GAPS} steps may be missing for each row (got {rows:,} rows over {steps:,} steps, "
+            f"{lengths[longest]:,} of them of '{names[longest]}'): check the stamps"
+        )
 
 
 def _ends(names: list[str], targets: list[np.ndarray], offsets: np.ndarray) -> np.ndarray:

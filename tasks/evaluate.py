@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 from prefect import task
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tasks import store
 from tasks.config import Config
@@ -14,12 +14,15 @@ from tasks.environment import environment
 from tasks.errors import InputError, shortened
 from tasks.kinds.registry import kind
 from tasks.references import Dataset, Evaluation, Model, ModelVersion
+from tasks.reporting.failure import explain_stage
 
-VERSION = 3
+VERSION = 4
 
 
 class EvaluateConfig(Config):
     """What the model is measured against."""
+
+    model_config = ConfigDict(title="Evaluate")
 
     baselines: list[str] | None = Field(
         None,
@@ -29,7 +32,7 @@ class EvaluateConfig(Config):
     )
 
 
-@task(name="evaluate", task_run_name="evaluate {dataset.items} items")
+@task(name="evaluate", task_run_name="evaluate {dataset.items} items", on_failure=[explain_stage])
 def evaluate_model(model: Model, dataset: Dataset, rival: ModelVersion | None, evaluate: EvaluateConfig) -> Evaluation:
     """Measure ``model`` on the sealed part beside the baselines and the champion ``rival``.
 

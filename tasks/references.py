@@ -101,14 +101,32 @@ class Evaluation(Reference):
 
 
 @dataclass(frozen=True)
+class Decision(Reference):
+    """What the gate decided: ``decision.json`` has the evidence.
+
+    ``passed`` is what the evidence says, ``promotes`` whether champion follows from it, ``reason`` a sentence.
+    """
+
+    stage: ClassVar[str] = "gate"
+
+    passed: bool
+    promotes: bool
+    reason: str
+
+
+@dataclass(frozen=True)
 class ModelVersion:
-    """A version in the MLflow registry. It is MLflow's, not the store's: it has no URI of ours."""
+    """A version in the MLflow registry. It is MLflow's, not the store's: it has no URI of ours.
+
+    It ``waits`` if it passed the gate and becomes champion once somebody approves.
+    """
 
     name: str
     version: str
     fingerprint: str
     run_id: str
     champion: bool
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,3 +148,28 @@ class Report(Reference):
     """``report.html``: one self-contained page on data, search, predictions and errors."""
 
     stage: ClassVar[str] = "report"
+
+
+@dataclass(frozen=True)
+class Profile(Reference):
+    """What a monitor has to know of the data that a model was made from, and of its errors on the sealed part.
+
+    It is logged with the version, so that it is where the version is.
+    """
+
+    stage: ClassVar[str] = "profile"
+
+
+DEGRADED = "carousel.model.degraded"
+"""The event that a model has become worse than it was. Its resource is ``carousel.model.NAME``, and its payload has
+``model``, ``version``, ``reasons`` and ``findings``."""
+
+
+@dataclass(frozen=True)
+class Health(Reference):
+    """How a version does on what came since: ``health.json`` and ``health.html``."""
+
+    stage: ClassVar[str] = "monitor"
+
+    degraded: bool
+    reasons: list[str]

@@ -11,54 +11,51 @@ import shutil
 import tempfile
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from prefect import task
-from pydantic import Field
 
-from tasks import store
-from tasks.config import Config
+from tasks import aliases, store
 from tasks.environment import environment
 from tasks.errors import worth_retrying
-from tasks.kinds.metric import parse
 from tasks.kinds.registry import kind
-from tasks.references import Dataset, Evaluation, Model, ModelVersion, Report, StudyResult
+from tasks.references import Dataset, Decision, Evaluation, Model, ModelVersion, Profile, Report, StudyResult
 from tasks.registry import (
+    APPROVAL,
     CHALLENGER,
     CHAMPION,
     DATA,
     DECISION,
+    EFFECT,
     FINGERPRINT,
+    GATE,
+    P_VALUE,
+    PASSED,
+    REFUSED,
     RIVAL,
     STUDY,
+    WAITS,
+    check_name,
     client,
     find_version,
     holder,
     reference,
 )
 from tasks.reporting.card import model_card
+from tasks.reporting.failure import explain_stage
+from tasks.reporting.figures import costs, metrics, parameters
 from tasks.reporting.outcome import publish
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as RegistryVersion
 
-PROMOTED = "promoted: no baseline and no champion is better"
 REQUIREMENTS = ("mlflow", "torch", "numpy", "safetensors")
 ROOT = Path(__file__).parents[1]
+BY = "the gate"
 
 
-class RegisterConfig(Config):
-    """The gate between challenger and champion."""
-
-    promote: Literal["auto", "never"] = Field(
-        "auto",
-        title="Promote",
-        description="auto: the challenger becomes champion if no baseline and no champion is better.",
-    )
-
-
-@task(name="find previous search")
+@task(name="find previous search", on_failure=[explain_stage])
 def find_previous(name: str, dataset: Dataset) -> StudyResult | None:
     """Return the search that one on ``dataset`` goes on from, that of the champion, or none if the store lacks it.
 
@@ -77,7 +74,7 @@ def _study(fingerprint: str = "") -> StudyResult | None:
     return StudyResult.of(f"search/{fingerprint}", fingerprint, found["facts"]) if found else None
 
 
-@task(name="find rival")
+@task(name="find rival", on_failure=[explain_stage])
 def find_rival(name: str, model: Model) -> ModelVersion | None:
     """Return the champion that ``model`` is to be measured against, or none.
 
@@ -91,17 +88,24 @@ def find_rival(name: str, model: Model) -> ModelVersion | None:
     return reference(client().get_model_version(name, earlier)) if earlier else None
 
 
-@task(name="register", task_run_name="register {name}", retries=1, retry_condition_fn=worth_retrying)
+@task(
+    name="register",
+    task_run_name="register {name}",
+    retries=1,
+    retry_condition_fn=worth_retrying,
+    on_failure=[explain_stage],
+)
 def register_model(
     name: str,
     experiment: dict[str, Any],
     model: Model,
     rival: ModelVersion | None,
     evaluation: Evaluation,
+    decision: Decision,
     report: Report,
-    register: RegisterConfig,
+    profile: Profile,
 ) -> ModelVersion:
-    """Register ``model`` as challenger, and as champion if it beats the baselines and ``rival``.
+    """Register ``model`` as challenger, and as champion if ``decision`` promotes it and ``rival`` still is champion.
 
     Args:
         name: the registered model.
@@ -109,19 +113,28 @@ def register_model(
         model: what is registered.
         rival: the version that ``evaluation`` measured it against.
         evaluation: of the sealed test part.
+        decision: of the gate.
         report: logged beside the model.
-        register: the gate.
+        profile: likewise: what a monitor has to know.
+
+    Raises:
+        InputError: it is no name that a model may have.
     """
+    from tasks.reporting.trials import log_search
+
+    check_name(name)
     with FileLock(environment().root / f"register-{name}.lock"):
         version = find_version(name, model.fingerprint)
         if version is None:
-            run_id = _finished_run(name, model) or _log_run(name, experiment, model, evaluation, report)
+            run_id = _finished_run(name, model) or _log_run(name, experiment, model, evaluation, report, profile)
             version = _create_version(name, run_id, model, rival, evaluation)
         if DECISION not in version.tags:
             # MLflow gives a version as an integer in one place and as text in another.
-            _decide(name, str(version.version), rival, evaluation, register)
+            _decide(version, rival, decision)
+            version = client().get_model_version(name, version.version)
         registered = reference(version)
-    publish(registered, store.path(evaluation), store.path(report) / "report.html")
+        log_search(registered.run_id, model)
+    publish(registered, store.path(evaluation), store.path(decision), store.path(report) / "report.html")
     return registered
 
 
@@ -136,9 +149,13 @@ def _finished_run(name: str, model: Model) -> str | None:
     return found
 
 
-def _log_run(name: str, experiment: dict[str, Any], model: Model, evaluation: Evaluation, report: Report) -> str:
-    """Log parameters, metrics, report, card and the model itself; return the run's id."""
+def _log_run(
+    name: str, experiment: dict[str, Any], model: Model, evaluation: Evaluation, report: Report, profile: Profile
+) -> str:
+    """Log parameters, metrics, report, card, profile and the model itself; return the run's id."""
     import mlflow
+
+    from tasks.reporting.lineage import training_data
 
     client()
     directory, evaluated = store.path(model), store.path(evaluation)
@@ -149,14 +166,18 @@ def _log_run(name: str, experiment: dict[str, Any], model: Model, evaluation: Ev
     with mlflow.start_run(
         experiment_id=_experiment_id(name), tags=tags, run_name=f"{name} {model.fingerprint[:6]}"
     ) as run:
-        mlflow.log_params(_parameters(experiment))
-        mlflow.log_metrics(_metrics(facts) | _costs(model))
+        mlflow.log_params(parameters(experiment))
+        mlflow.log_metrics(metrics(facts) | costs(model))
         mlflow.log_artifact(str(store.path(report) / "report.html"))
-        written = kind(model.kind).card(described, facts)
-        mlflow.log_text(model_card(name, written, facts, table["findings"]), "model_card.md")
+        served = kind(model.kind)
+        schema = served.signature(described)[1].inputs
+        card = model_card(name, served.card(described, facts), facts, table["findings"], schema)
+        mlflow.log_text(card, "model_card.md")
+        client().log_inputs(run.info.run_id, [training_data(model, experiment["data"]["source"], schema)])
         mlflow.log_dict(experiment, "carousel/experiment.json")
         mlflow.log_dict(facts, "carousel/evaluation.json")
         mlflow.log_dict({"findings": table["findings"]}, "carousel/contract.json")
+        mlflow.log_artifacts(str(store.path(profile)), "carousel/profile")
         _log_model(directory, described)
     return run.info.run_id
 
@@ -221,66 +242,27 @@ def _create_version(
     )
 
 
-def _decide(
-    name: str, version: str, rival: ModelVersion | None, evaluation: Evaluation, register: RegisterConfig
-) -> None:
-    """Give the aliases that the version has earned; the tag is written last, so a cut-off decision is made again."""
+def _decide(version: RegistryVersion, rival: ModelVersion | None, decision: Decision) -> None:
+    """Give the aliases that ``version`` has earned, and store the evidence at it.
+
+    The tag of the outcome is written last, so that a decision that was cut off is made again.
+    """
+    name, number = version.name, str(version.version)
+    aliases.give(name, CHALLENGER, number, BY, "registered")
+    evidence = json.loads((store.path(decision) / "decision.json").read_text(encoding="utf-8"))
+    asks = decision.passed and evidence["limits"]["promote"] == "approve"
+    outcome = f"{'promoted' if decision.promotes else 'not promoted'}: {decision.reason}"
+    if asks:
+        outcome = aliases.waiting(name, number, decision.reason)
+    elif decision.promotes:
+        expected = rival.version if rival else None
+        if not aliases.replace_champion(name, number, expected, BY, decision.reason):
+            outcome = aliases.overtaken(name)
+    tags = {GATE: PASSED if decision.passed else REFUSED, **({APPROVAL: WAITS} if asks else {})}
+    if against := evidence["against"]:
+        told = {P_VALUE: against["p_value"], EFFECT: against["effect"]}
+        tags |= {tag: f"{value:.4g}" for tag, value in told.items() if value is not None}
     mlflow_client = client()
-    mlflow_client.set_registered_model_alias(name, CHALLENGER, version)
-    decision = _gate(holder(name, CHAMPION), version, rival, evaluation, register)
-    if decision == PROMOTED:
-        mlflow_client.set_registered_model_alias(name, CHAMPION, version)
-    mlflow_client.set_model_version_tag(name, version, DECISION, decision)
-
-
-def _gate(
-    champion: RegistryVersion | None,
-    version: str,
-    rival: ModelVersion | None,
-    evaluation: Evaluation,
-    register: RegisterConfig,
-) -> str:
-    """Return ``PROMOTED``, or why the version stays a challenger."""
-    if register.promote == "never":
-        return "register.promote is never"
-    if not evaluation.beats_baselines:
-        return f"the baseline {evaluation.best_baseline} is better"
-    if not evaluation.beats_champion:
-        return "the champion is not worse, or could not be compared"
-    if champion is not None and str(champion.version) not in (version, rival.version if rival else ""):
-        return f"version {champion.version} became champion meanwhile, and was not compared"
-    return PROMOTED
-
-
-def _costs(model: Model) -> dict[str, float]:
-    """Return the size of ``model``, and where the seconds of its search and fit went."""
-    made = store.manifest(model)
-    costs = {"parameters": float(model.parameters), "members": float(model.members)}
-    if "seconds" in made:
-        costs["fit_seconds"] = float(made["seconds"])
-    if searched := store.stored("search", "".join(made["inputs"][1:2])):
-        spent = {"": searched["facts"]["seconds"]} | {f"_{name}": s for name, s in searched["facts"]["clock"].items()}
-        costs |= {f"search_seconds{account}": float(seconds) for account, seconds in spent.items()}
-        costs |= {"trials": float(searched["facts"]["trials"])}
-    return costs
-
-
-def _parameters(experiment: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten the experiment to dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in experiment.items():
-        if isinstance(value, dict):
-            flat |= _parameters(value, f"{prefix}{key}.")
-        elif value not in (None, [], ""):
-            flat[f"{prefix}{key}"] = str(value)[:500]
-    return flat
-
-
-def _metrics(evaluation: dict[str, Any]) -> dict[str, float]:
-    """Return the model's metrics as ``test_mase`` and so on, everybody else's as ``seasonal_naive_mase``."""
-    names = [*(metric.name for metric in parse(evaluation["metrics"])), "seconds"]
-    metrics: dict[str, float] = {}
-    for row in evaluation["leaderboard"]:
-        prefix = "test" if row["kind"] == "lstm" else row["name"].replace(" ", "_")
-        metrics |= {f"{prefix}_{name}": float(row[name]) for name in names if row.get(name) is not None}
-    return metrics
+    mlflow_client.log_dict(version.run_id or "", {"outcome": outcome, **evidence}, "carousel/decision.json")
+    for tag, value in (tags | {DECISION: outcome}).items():
+        mlflow_client.set_model_version_tag(name, number, tag, value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 VIEW = "fbank"
 SAMPLES, RATE = "samples", "sample_rate"
 """Columns in which a served model takes audio, instead of a path."""
+RATES = (1000, 1_000_000)
+"""Of what a served model takes: resampling from a lower one would let a short request fill the memory."""
 SPEEDS = (1.0, 0.9, 1.1)
 HIGHEST_RATE = 16_000
 LOWEST_HERTZ = 20.0
@@ -41,6 +43,7 @@ SILENCE = 0.0
 class AudioFacts(FittedInput):
     """At which rate audio is read and how many mel bins it becomes."""
 
+    opens_files: ClassVar[bool] = True
     kind: Literal["audio"] = "audio"
     sample_rate: int = Field(ge=1000, le=HIGHEST_RATE)
     bins: int = Field(ge=8)
@@ -72,13 +75,28 @@ class AudioFacts(FittedInput):
                     raise ValueError(
                         f"{SAMPLES} must be finite numbers of one channel (row {row} has {found}): mend them"
                     )
-                rate = frame[RATE][row] if RATE in frame else self.sample_rate
+                rate = self._rate(frame, row)
             elif isinstance(path := paths[row], str):
                 samples, rate = read_audio(Path(path))
             else:
                 raise ValueError(f"each row must have a path or samples (row {row} has neither): give one of them")
             raws.append(resample(samples, int(rate), self.sample_rate))
         return np.arange(len(frame)), raws
+
+    def _rate(self, frame: pd.DataFrame, row: int) -> float:
+        """Return the rate of the samples in ``row``: the model's own where none is given."""
+        import pandas as pd
+
+        if RATE not in frame or pd.isna(frame[RATE][row]):
+            return self.sample_rate
+        if not RATES[0] <= (rate := float(frame[RATE][row])) <= RATES[1]:
+            lowest, highest = RATES
+            raise ValueError(f"{RATE} must be from {lowest:,} to {highest:,} Hz (row {row} has {rate:g}): mend it")
+        return rate
+
+    def size(self, raw: np.ndarray) -> int:
+        """Return how many frames ``raw`` becomes."""
+        return len(raw) // round(HOP_SECONDS * self.sample_rate)
 
     def encode(self, view: str, raw: np.ndarray) -> np.ndarray:
         """Turn mono samples float32 ``[n]`` of -1 to 1 at ``sample_rate`` into normalised features ``[T, M]``."""

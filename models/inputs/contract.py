@@ -31,6 +31,8 @@ class FittedInput(BaseModel, ABC):
 
     streams: ClassVar[bool] = False
     """Whether steps can be encoded one by one, before the rest of their item is known."""
+    opens_files: ClassVar[bool] = False
+    """Whether ``read`` opens files that a table names, which nobody from elsewhere may make it do."""
 
     @property
     @abstractmethod
@@ -64,6 +66,10 @@ class FittedInput(BaseModel, ABC):
         Raises:
             ValueError: a column is missing or an item is empty or unreadable; the row is named.
         """
+
+    def size(self, raw: Any) -> int:
+        """Return how many steps a raw item has in its longest view, about: what its memory grows with."""
+        return len(raw)
 
     @abstractmethod
     def encode(self, view: str, raw: Any) -> np.ndarray:

@@ -17,6 +17,7 @@ import polars as pl
 import sqlalchemy
 from sqlalchemy.engine import URL, make_url
 
+from tasks.addresses import check_address
 from tasks.data.sources import expand
 from tasks.errors import InputError, shortened
 
@@ -62,6 +63,7 @@ def connection_url(connection: str) -> URL:
     Raises:
         InputError: it is no URI, a variable is not set, or a password stands in it.
     """
+    check_address(connection, "data.source.connection")
     names = list(dict.fromkeys(re.findall(r"\$\{(\w+)\}", connection)))
     values = {f"{_MARK}{i}": expand(f"${{{name}}}", "data.source.connection") for i, name in enumerate(names)}
     marked = connection
@@ -81,14 +83,6 @@ def connection_url(connection: str) -> URL:
 
 
 def _filled(url: URL, values: dict[str, str]) -> URL:
-    secret = str(url.password or url.query.get("password") or "")
-    if secret and secret not in values:
-        raise InputError(
-            "data.source.connection must not hold a password",
-            f"one for {url.host or url.drivername}",
-            "write ${NAME} in its place and set that environment variable where the flow runs",
-        )
-
     def fill(part: Any) -> Any:
         text = str(part)
         for mark, value in values.items():

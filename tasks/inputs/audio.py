@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from tasks.addresses import Address
 from tasks.inputs.table import ColumnInput, ids_go_in, open_table
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class AudioInput(ColumnInput):
         title="Audio column",
         description="Paths, or the bytes of the files. Where the source is audio files themselves: a name for it.",
     )
-    root: str | None = Field(
+    root: Address | None = Field(
         None, title="Root of the paths", description="A folder or fsspec URL; none: the folder of the source."
     )
 
@@ -282,6 +283,7 @@ def signature(facts: Any, columns: SequenceColumns) -> tuple[Specs, pd.DataFrame
 def goes_in(facts: Any, columns: SequenceColumns) -> str:
     """Say that a recording is a row, and what becomes of its rate."""
     return (
-        f"A row for each recording: its path in `{columns.input[0]}`, or its `samples` and `sample_rate`. "
+        f"A row for each recording: its path in `{columns.input[0]}`, or its `samples` and `sample_rate`; over HTTP "
+        "only the latter, for a server opens no files that a request names. "
         f"It is resampled to {facts.sample_rate:,} Hz. {ids_go_in(columns)}"
     ).strip()

@@ -115,7 +115,9 @@ class ClassifyObjective:
             Metric("accuracy", "Accuracy", True, "percent"),
             Metric("macro_f1", "Macro F1", True, ".3f", "the mean over labels, however rare"),
             Metric("log_loss", "Log loss", False, ".3f", "how unlikely the truth was held to be"),
-            Metric("ece", "Calibration error", False, ".3f", "mean gap between how sure and how often right", False),
+            Metric(
+                "ece", "Calibration error", False, ".3f", "mean gap between how sure and how often right", False, 0.0
+            ),
         ]
 
     def score(self, target: ClassifyTarget, truth: list[Any], predictions: list[Any]) -> dict[str, float]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from models.problem import Forecast
 from tasks.kinds.kind import Card, Learner, LearnerOptions, SplitOptions
 from tasks.reporting.section import Section
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tasks.monitoring.health import Watched
 
 PYFUNC = Path(__file__).with_name("forecast_pyfunc.py")
 DATA: Literal["series"] = "series"
 INPUTS: tuple[str, ...] = ()
 SEARCH_METRICS = ("mase", "wql")
 BASELINES = ("last_value", "seasonal_naive", "auto_ets", "linear")
+ERROR = "MASE"
 
 
 def prepare(source: Path, problem: Forecast, options: SplitOptions, out: Path) -> dict[str, Any]:
@@ -98,6 +104,15 @@ def signature(described: dict[str, Any]) -> tuple[Any, Any]:
     return forecast_signature.signature(Facts.model_validate(described["facts"]))
 
 
+def served(bundle: Any, most_steps: int | None) -> Any:
+    """Return what MLflow would load of ``bundle``; its windows have a fixed length, however long a series is."""
+    from tasks.kinds.forecast_pyfunc import ForecastModel
+
+    model = ForecastModel()
+    model.bundle = bundle
+    return model
+
+
 def requirements(described: dict[str, Any]) -> tuple[str, ...]:
     """Return the packages that the registered model needs beside MLflow, torch and numpy."""
     return ()
@@ -108,3 +123,24 @@ def predict(bundle: Any, table: Path, out: Path) -> dict[str, Any]:
     from tasks.kinds import forecast_prediction
 
     return forecast_prediction.predict(bundle, table, out)
+
+
+def profile(table: Path, dataset: Path, evaluated: Path, out: Path) -> None:
+    """Write what a monitor has to know: see ``forecast_monitoring`` for the files."""
+    from tasks.kinds import forecast_monitoring
+
+    forecast_monitoring.profile(table, dataset, evaluated, out)
+
+
+def watch(profiled: Path, table: Path) -> Watched:
+    """Test the steps of ``table`` that came after those that ``profiled`` describes."""
+    from tasks.kinds import forecast_monitoring
+
+    return forecast_monitoring.watch(profiled, table)
+
+
+def live(bundle: Any, profiled: Path, predicted: list[Path], table: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the errors of the sealed windows, and of past forecasts whose truth is in ``table``."""
+    from tasks.kinds import forecast_monitoring
+
+    return forecast_monitoring.live(profiled, predicted, table)

@@ -21,6 +21,7 @@ from models.forecaster_facts import Facts
 from models.panel import Panel
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.kinds.forecast_panel import lay_calendar
+from tasks.kinds.kind import median_seconds
 from tasks.scoring import contest, forecast_contest
 from tasks.scoring.baselines import BASELINES, Setting
 from tasks.scoring.forecast_contest import ForecastContest, Forecaster
@@ -86,6 +87,7 @@ def evaluate(
         item_ids=_names(series),
         items_W=items_W,
         ends_W=ends_W,
+        steps_W=_steps(series, opened.facts.frequency)[items_W] + ends_W,
         truth_WF=panel.truth(torch.from_numpy(items_W), torch.from_numpy(ends_W), opened.facts.horizon).numpy(),
         scale_W=panel.error_scale.numpy()[items_W],
         levels=opened.facts.quantiles,
@@ -122,7 +124,16 @@ def _predicted(
 ) -> Forecaster:
     started = time.perf_counter()
     quantiles_WFQ = predictor.predict(panel, items_W, ends_W)
-    return Forecaster(name, kind, quantiles_WFQ, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    latency = median_seconds(lambda: predictor.predict(panel, items_W[:1], ends_W[:1]))
+    return Forecaster(name, kind, quantiles_WFQ, seconds, latency_ms=1000 * latency)
+
+
+def _steps(series: pl.DataFrame, frequency: str) -> NDArray[np.int64]:
+    """Return how many steps after the first of all series each one begins [N]."""
+    starts, between = series["start"].to_list(), Frequency.parse(frequency).steps_between
+    first = min(starts)
+    return np.array([between(first, start) for start in starts], np.int64)
 
 
 def _champion(
@@ -150,7 +161,7 @@ def _reaching(horizon: int, panel: Panel, facts: Facts, series: pl.DataFrame) ->
 def _aligned(entry: Forecaster, rival: Predictor, facts: Facts) -> Forecaster:
     """Cut a champion's forecast to the horizon and the levels of the data set."""
     places = [rival.facts.quantiles.index(level) for level in facts.quantiles]
-    return Forecaster(entry.name, entry.kind, entry.quantiles_WFQ[:, : facts.horizon, places], entry.seconds)
+    return replace(entry, quantiles_WFQ=entry.quantiles_WFQ[:, : facts.horizon, places])
 
 
 def _difference(rival: Predictor, ours: Facts) -> str | None:

@@ -16,6 +16,8 @@ from mlflow.pyfunc.model import PythonModel
 class ForecastModel(PythonModel):
     """Forecasts the horizon that follows each item's last observed target."""
 
+    bundle: Any
+
     def load_context(self, context: Any) -> None:
         from models import bundle
 

@@ -15,9 +15,11 @@ from models.suggest import Suggest
 
 if TYPE_CHECKING:
     import numpy as np
+    import polars as pl
     from torch import nn
 
     from models.optimisation import Optimisation
+    from tasks.monitoring.health import Watched
     from tasks.reporting.section import Section
 
 CHECKS = (0.75, 1.0)
@@ -160,6 +162,11 @@ class Kind(Protocol):
         """Names of the baselines that a model is measured against."""
         ...
 
+    @property
+    def ERROR(self) -> str:
+        """What the errors of windows or items are, as a sentence names it."""
+        ...
+
     def prepare(self, source: Path, problem: Any, options: SplitOptions, out: Path) -> dict[str, Any]:
         """Write the data set of canonical table ``source`` into ``out`` and return facts: ``items`` and ``steps``."""
         ...
@@ -214,10 +221,36 @@ class Kind(Protocol):
         """Return an input example (pandas) and MLflow's signature for the bundle that ``model.json`` describes."""
         ...
 
+    def served(self, bundle: Any, most_steps: int | None) -> Any:
+        """Return what MLflow would load of ``bundle``, from this code, for requests that come from elsewhere.
+
+        Args:
+            bundle: loaded weights.
+            most_steps: what an item may have where memory grows with it; None: any number.
+        """
+        ...
+
     def requirements(self, described: dict[str, Any]) -> Sequence[str]:
         """Return the packages that loading and running the registered model needs beside MLflow, torch and numpy."""
         ...
 
     def predict(self, bundle: Any, table: Path, out: Path) -> dict[str, Any]:
         """Write predictions for canonical table ``table`` into ``out``, part by part; return ``rows`` and ``items``."""
+        ...
+
+    def profile(self, table: Path, dataset: Path, evaluated: Path, out: Path) -> None:
+        """Write into ``out`` what a monitor has to know of the data that a model was made from and of its errors."""
+        ...
+
+    def watch(self, profiled: Path, table: Path) -> Watched:
+        """Test what is new in canonical table ``table`` against the data that ``profile`` described."""
+        ...
+
+    def live(
+        self, bundle: Any, profiled: Path, predicted: list[Path], table: Path
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the errors at registration, and those of past predictions whose truth is in ``table``.
+
+        ``predicted`` are directories that ``predict`` wrote; the frames are those of ``tasks.monitoring.live``.
+        """
         ...

@@ -12,7 +12,8 @@ class Metric(NamedTuple):
 
     ``higher_is_better`` is None for a metric that has an aim of its own, as a coverage. ``format`` is a format
     specification such as ``.3f``, or ``percent`` for a share between 0 and 1. ``hint`` explains the title in half a
-    sentence. A metric that is not ``brief`` stands in the report alone, not in the tables of terminal and card.
+    sentence. A metric that is not ``brief`` stands in the report alone, not in the tables of terminal and card. ``aim``
+    is the value of a calibrated model, for the metric that measures calibration.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Metric(NamedTuple):
     format: str
     hint: str = ""
     brief: bool = True
+    aim: float | None = None
 
     def cost(self, value: float | None) -> float:
         """Return ``value`` as what is to be small; infinite where there is none."""

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +27,11 @@ from numpy.typing import NDArray
 from models import bundle
 from tasks.inputs.registry import input_kind
 from tasks.kinds import sequence_rival
+from tasks.kinds.kind import median_seconds
 from tasks.kinds.sequence_dataset import SequenceDataset
 from tasks.reporting import sequence_sections
 from tasks.scoring import contest
+from tasks.scoring.clusters import Clusters
 from tasks.scoring.contest import Contest, Entry
 
 if TYPE_CHECKING:
@@ -40,7 +44,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contestant:
-    """Predictions of one contestant for all sealed items, to be read with ``target``, its own facts of the target."""
+    """Predictions of one contestant for all sealed items, to be read with ``target``, its own facts of the target.
+
+    ``latency_ms`` is what the first item alone took, its encoding included if the items are read anew.
+    """
 
     name: str
     kind: Any
@@ -48,6 +55,7 @@ class Contestant:
     predictions: list[Any]
     seconds: float
     notes: list[str] = field(default_factory=list)
+    latency_ms: float | None = None
 
     def on(self, items: NDArray[np.int64]) -> Contestant:
         """Return the predictions for ``items`` alone."""
@@ -87,7 +95,7 @@ def evaluate(
     contestants += [_champion(*rival, opened, items)] if rival is not None else []
     contestants += _baselines(opened, items, baselines, objective)
     truth = items["target"].to_list()
-    held, rematch = hold(objective, facts.target, truth, contestants), None
+    held, rematch = hold(objective, facts.target, truth, contestants, _clusters(opened)), None
     if rival is not None and not (fresh_N := sequence_rival.fresh(rival[1], opened.sealed_keys)).all():
         held, rematch = _rematched(objective, facts.target, truth, contestants, held, fresh_N)
     kept = [name for name in ("item_id", "source", "input") if name in items.columns]
@@ -103,8 +111,21 @@ def evaluate(
     return contest.decision(told)
 
 
-def hold(objective: Objective, target: Any, truth: list[Any], contestants: list[Contestant]) -> Contest:
-    """Score ``contestants``, the model first, on the same items."""
+def _clusters(opened: SequenceDataset) -> list[Clusters]:
+    """Return the groups of the sealed items, if the split is by groups, and the items themselves."""
+    keys = opened.sealed_keys
+    alone = Clusters("item", np.arange(len(keys)))
+    return [Clusters("group", np.unique(keys[:, 1], return_inverse=True)[1]), alone] if keys.shape[1] > 1 else [alone]
+
+
+def hold(
+    objective: Objective,
+    target: Any,
+    truth: list[Any],
+    contestants: list[Contestant],
+    clusters: Sequence[Clusters] = (),
+) -> Contest:
+    """Score ``contestants``, the model first, on the same items; ``clusters`` as a ``Contest`` has them."""
     entries = [
         Entry(
             name=one.name,
@@ -113,11 +134,12 @@ def hold(objective: Objective, target: Any, truth: list[Any], contestants: list[
             errors_N=objective.item_errors(one.target, truth, one.predictions),
             seconds=one.seconds,
             notes=one.notes,
+            latency_ms=one.latency_ms,
         )
         for one in contestants
     ]
     weights_N = objective.item_weights(target, truth)
-    return Contest(objective.metrics(target), entries, weights_N, "item", objective.error)
+    return Contest(objective.metrics(target), entries, weights_N, "item", objective.error, clusters)
 
 
 def _rematched(
@@ -140,7 +162,8 @@ def _rematched(
     """
     fresh, sealed = np.flatnonzero(fresh_N), len(truth)
     both = [one.on(fresh) for one in contestants[:2]]
-    rematch = hold(objective, target, [truth[item] for item in fresh], both)
+    new = [one.of(fresh_N) for one in held.clusters]
+    rematch = hold(objective, target, [truth[item] for item in fresh], both, new)
     model, champion = rematch.entries
     errors_N = np.full(sealed, np.nan)
     errors_N[fresh] = champion.errors_N
@@ -171,12 +194,17 @@ def _headed(told: dict[str, Any], facts: SequenceFacts, sealed: int, trained: in
 
 def _predicted(name: str, kind: str, model: SequenceBundle, opened: SequenceDataset, items: pl.DataFrame) -> Contestant:
     """Predict the sealed items; a model of other vocabularies or scalers than the data set's reads them anew."""
-    started = time.perf_counter()
+    arrays = opened.arrays("sealed")
     if model.facts.input == opened.facts.input:
-        predictions = model.predict(opened.arrays("sealed"))
+        whole = partial(model.predict, arrays)
+        alone = partial(model.predict, arrays.select(np.arange(1)))
     else:
-        predictions = model.predict_raw(_raws(opened, items))
-    return Contestant(name, kind, model.facts.target, predictions, time.perf_counter() - started)
+        raws = _raws(opened, items)
+        whole, alone = partial(model.predict_raw, raws), partial(model.predict_raw, raws[:1])
+    started = time.perf_counter()
+    predictions = whole()
+    seconds = time.perf_counter() - started
+    return Contestant(name, kind, model.facts.target, predictions, seconds, latency_ms=1000 * median_seconds(alone))
 
 
 def _champion(name: str, model: SequenceBundle, opened: SequenceDataset, items: pl.DataFrame) -> Contestant:

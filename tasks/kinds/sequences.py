@@ -9,7 +9,10 @@ from tasks.inputs.registry import input_kind
 from tasks.kinds.kind import Card, Learner, LearnerOptions, SplitOptions
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from tasks.kinds.objective import Objective
+    from tasks.monitoring.health import Watched
     from tasks.reporting.section import Section
 
 
@@ -33,6 +36,10 @@ class SequenceKind:
     @property
     def BASELINES(self) -> list[str]:
         return self.objective.baselines
+
+    @property
+    def ERROR(self) -> str:
+        return self.objective.error
 
     def prepare(self, source: Path, problem: Any, options: SplitOptions, out: Path) -> dict[str, Any]:
         from tasks.kinds import sequence_preparation
@@ -90,6 +97,13 @@ class SequenceKind:
 
         return sequence_signature.signature(SequenceFacts.model_validate(described["facts"]))
 
+    def served(self, bundle: Any, most_steps: int | None) -> Any:
+        from tasks.kinds.sequence_pyfunc import SequenceModel
+
+        model = SequenceModel()
+        model.bundle, model.remote, model.most_steps = bundle, True, most_steps
+        return model
+
     def requirements(self, described: dict[str, Any]) -> tuple[str, ...]:
         return input_kind(described["facts"]["input"]["kind"]).REQUIREMENTS
 
@@ -97,3 +111,21 @@ class SequenceKind:
         from tasks.kinds import sequence_prediction
 
         return sequence_prediction.predict(bundle, table, out)
+
+    def profile(self, table: Path, dataset: Path, evaluated: Path, out: Path) -> None:
+        from tasks.kinds import sequence_monitoring
+
+        sequence_monitoring.profile(table, dataset, evaluated, out, self.objective)
+
+    def watch(self, profiled: Path, table: Path) -> Watched:
+        from tasks.kinds import sequence_monitoring
+
+        return sequence_monitoring.watch(profiled, table, self.objective)
+
+    def live(
+        self, bundle: Any, profiled: Path, predicted: list[Path], table: Path
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Predict the new items of ``table`` anew; ``predicted`` says nothing else."""
+        from tasks.kinds import sequence_monitoring
+
+        return sequence_monitoring.live(bundle, profiled, table, self.objective)

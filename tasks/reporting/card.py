@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.kinds.kind import Card
 from tasks.reporting.markdown import leaderboard
+
+if TYPE_CHECKING:
+    from mlflow.types import Schema
 
 USE = """```python
 import mlflow
@@ -15,8 +18,16 @@ model = mlflow.pyfunc.load_model("models:/{name}@champion")
 {code}
 ```"""
 
+SERVE = (
+    "`carousel serve {name}` takes JSON and CSV at `/invocations` and follows the alias `champion`. "
+    "`mlflow models serve --env-manager local -m models:/{name}@champion` takes JSON{csv}."
+)
+CSV = {True: " and CSV", False: "; CSV it does not, for MLflow reads neither dates nor lists from it"}
 
-def model_card(name: str, written: Card, evaluation: dict[str, Any], findings: list[dict[str, Any]]) -> str:
+
+def model_card(
+    name: str, written: Card, evaluation: dict[str, Any], findings: list[dict[str, Any]], schema: Schema
+) -> str:
     """Write the card.
 
     Args:
@@ -24,6 +35,7 @@ def model_card(name: str, written: Card, evaluation: dict[str, Any], findings: l
         written: by the problem kind.
         evaluation: content of ``evaluation.json``.
         findings: of the data contract.
+        schema: of the model's input, as MLflow has it.
     """
     sections = [
         f"# {name}",
@@ -36,6 +48,8 @@ def model_card(name: str, written: Card, evaluation: dict[str, Any], findings: l
         written.goes_in,
         "## How to use it",
         USE.replace("{name}", name).replace("{code}", written.how_to_use.strip()),
+        "## How to serve it",
+        SERVE.replace("{name}", name).replace("{csv}", CSV[mlflow_takes_csv(schema)]),
         "## What was found in the data",
         "\n".join(f"- {finding['message']} ({finding['action']})" for finding in findings) or "- nothing to report",
         "## How far back it looks",
@@ -44,6 +58,11 @@ def model_card(name: str, written: Card, evaluation: dict[str, Any], findings: l
         written.limits,
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def mlflow_takes_csv(schema: Schema) -> bool:
+    """Say whether MLflow's scoring server can read the columns of ``schema`` from CSV."""
+    return all(getattr(spec.type, "name", "list") not in ("list", "datetime") for spec in schema.inputs)
 
 
 def _reach(found: dict[str, Any]) -> str:

@@ -8,41 +8,39 @@ from typing import Any
 
 from tasks.environment import environment
 from tasks.references import ModelVersion
-from tasks.registry import DECISION, client
-from tasks.reporting.markdown import leaderboard
+from tasks.registry import client, decision
+from tasks.reporting.markdown import conditions, leaderboard
+from tasks.reporting.shown import show
 
 
-def publish(version: ModelVersion, evaluation: Path, report: Path) -> None:
-    """Show the outcome beside the task run that this is called in, if there is one.
+def publish(version: ModelVersion, evaluation: Path, judged: Path, report: Path) -> None:
+    """Show the outcome beside the run that this is called in, if there is one.
 
     Args:
         version: what was registered.
         evaluation: directory of the evaluation.
+        judged: directory of the gate's decision.
         report: the page, also an artifact of the version's MLflow run.
     """
-    from prefect.context import TaskRunContext
-
-    if TaskRunContext.get() is None:
-        return
-    from prefect.artifacts import create_markdown_artifact
-
     facts = json.loads((evaluation / "evaluation.json").read_text())
-    text = _outcome(version, facts, _links(version, report))
-    create_markdown_artifact(text, key="leaderboard", description="What the sealed test part said")
+    evidence = json.loads((judged / "decision.json").read_text())
+    text = outcome(version, facts, evidence, links(version, report))
+    show(text, "leaderboard", "What the sealed test part said")
 
 
-def _outcome(version: ModelVersion, facts: dict[str, Any], links: str) -> str:
-    decision = client().get_model_version(version.name, version.version).tags[DECISION]
+def outcome(version: ModelVersion, facts: dict[str, Any], evidence: dict[str, Any], links: str) -> str:
+    """Return the artifact's Markdown from ``evaluation.json`` and ``decision.json``."""
     sections = [
-        f"# {version.name} version {version.version}: {decision}",
+        f"# {version.name} version {version.version}: {decision(version)}",
         "\n".join(f"- {sentence}" for sentence in facts["verdict"]),
+        conditions(evidence),
         leaderboard(facts),
         links,
     ]
     return "\n\n".join(sections)
 
 
-def _links(version: ModelVersion, report: Path) -> str:
+def links(version: ModelVersion, report: Path) -> str:
     """Return links into MLflow's pages or, without a server, where the report lies."""
     tracking = environment().tracking_uri
     if not tracking.startswith("http"):

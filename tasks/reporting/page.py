@@ -18,14 +18,13 @@ from tasks.reporting import charts
 from tasks.reporting.section import Section, Table
 from tasks.reporting.study_summary import StudySummary
 
-TEMPLATE = "report.html.j2"
 MOST_LINES = 12
 """Lines of a cell in fixed width; an even number, so that no truth of an alignment stands without its prediction."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the page shows: the JSON files that the stages wrote, the kind's sections, the study, and where time went.
+    """What the page shows: the JSON that the stages wrote, the kind's sections, the study, and where time went.
 
     ``seconds`` are (what, seconds); ``fingerprints`` are (stage, fingerprint); ``notices`` are the data contract's
     findings.
@@ -33,6 +32,7 @@ class Findings:
 
     table: dict[str, Any]
     evaluation: dict[str, Any]
+    decision: dict[str, Any]
     sections: list[Section]
     model: dict[str, Any]
     study: StudySummary
@@ -49,8 +49,40 @@ class Tile(NamedTuple):
     note: str
 
 
+@dataclass(frozen=True)
+class Head:
+    """What stands on top: ``outcome``, good, bad or even, is the colour of the verdict. Sentences have no full stop."""
+
+    title: str
+    lead: str
+    outcome: str
+    verdict: list[str]
+    notes: list[str]
+
+
 def render(findings: Findings) -> str:
-    """Return the page. Names out of the data are escaped wherever they stand."""
+    """Return the report of a pipeline."""
+    evaluation = findings.evaluation
+    metrics = parse(evaluation["metrics"])
+    outcome = _outcome(evaluation)
+    return filled(
+        "report.html.j2",
+        Head(evaluation["title"], evaluation["lead"], outcome, evaluation["verdict"], evaluation["notes"]),
+        _tiles(evaluation, metrics),
+        [_gate(findings.decision), *findings.sections],
+        findings=findings,
+        evaluation=evaluation,
+        metrics=metrics,
+        metrics_hint=_metrics_hint(metrics, evaluation),
+        best={metric.name: _best(metric, evaluation["leaderboard"]) for metric in metrics},
+        search=_paired(_search(findings.study)),
+        recipe=_side_by_side(findings.model.get("members", [])),
+        states=_states(findings.study),
+    )
+
+
+def filled(template: str, head: Head, tiles: list[Tile], sections: list[Section], **more: Any) -> str:
+    """Return the page of ``template``, which is given ``more``. Names out of the data are escaped everywhere."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -62,22 +94,10 @@ def render(findings: Findings) -> str:
         "cut": cut,
     }
     environment.tests |= {"table": lambda body: isinstance(body, Table), "number": _is_number}
-    evaluation = findings.evaluation
-    metrics = parse(evaluation["metrics"])
-    return environment.get_template(TEMPLATE).render(
-        findings=findings,
-        evaluation=evaluation,
-        metrics=metrics,
-        metrics_hint=_metrics_hint(metrics, evaluation),
-        tiles=_tiles(evaluation, metrics),
-        outcome=_outcome(evaluation),
-        best={metric.name: _best(metric, evaluation["leaderboard"]) for metric in metrics},
-        rows_of_sections=_paired(findings.sections),
-        search=_paired(_search(findings.study)),
-        recipe=_side_by_side(findings.model.get("members", [])),
-        states=_states(findings.study),
-        # plotly.js is our own dependency's text, the one thing on the page that is not escaped.
-        plotly_js=Markup(get_plotlyjs()),  # noqa: S704
+    # plotly.js is our own dependency's text, the one thing on the page that is not escaped.
+    plotly_js = Markup(get_plotlyjs())  # noqa: S704
+    return environment.get_template(template).render(
+        head=head, tiles=tiles, rows_of_sections=_paired(sections), plotly_js=plotly_js, **more
     )
 
 
@@ -107,6 +127,16 @@ def brief(cell: Any, fixed: bool = False) -> Any:
     if more := len(lines) - len(shown):
         shown.append(f"… and {counted(more, 'line')} more")
     return "\n".join(shown)
+
+
+def _gate(decision: dict[str, Any]) -> Section:
+    """Return the decision, and each condition with what was asked and found."""
+    said = f"{'Passed' if decision['passed'] else 'Not passed'}: {decision['reason']}."
+    rows = [
+        [one["name"].capitalize(), one["asked"], one["found"], "met" if one["passed"] else "not met"]
+        for one in decision["checks"]
+    ]
+    return Section("The gate to champion", said, Table(["Condition", "Asked", "Found", ""], rows))
 
 
 def _is_number(value: Any) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.kinds.metric import Metric
+from tasks.scoring.clusters import Clusters
 from tasks.scoring.comparison import Comparison, compare
 
 Floats = NDArray[np.float64]
@@ -25,6 +27,7 @@ class Entry:
     """One contestant: its scores by metric, its error in each window or item, and the seconds that it took.
 
     ``measured`` is how many items or windows the scores are of, where they are not of all; the others' errors are NaN.
+    ``latency_ms`` is what one of them alone takes, where that was measured.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Entry:
     seconds: float
     notes: list[str] = field(default_factory=list)
     measured: int | None = None
+    latency_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Contest:
     """Contestants on the same sealed part; the first entry is the model that is being proved.
 
     ``metrics`` has the headline first, by which everything is decided. ``weights_N`` is each error's part in the mean.
-    ``noun`` says what is counted, window or item, and ``error`` what ``errors_N`` are.
+    ``noun`` says what is counted, window or item, and ``error`` what ``errors_N`` are. ``clusters`` are the sorts of
+    them that the paired tests may count instead, the most cautious first; none: all are independent.
     """
 
     metrics: list[Metric]
@@ -49,6 +54,7 @@ class Contest:
     weights_N: Floats
     noun: str
     error: str
+    clusters: Sequence[Clusters] = ()
 
     @property
     def headline(self) -> Metric:
@@ -81,6 +87,7 @@ def summary(contest: Contest, champion_note: str | None = None, rematch: Contest
         {"champion": (fair, champions[0])} if champions else {}
     )
     tests = {name: _paired(held, rival) for name, (held, rival) in rivals.items()}
+    met = champion_note is None and (not champions or tests["champion"].outcome == "better")
     return {
         "metrics": [metric._asdict() for metric in contest.metrics],
         "noun": contest.noun,
@@ -88,9 +95,12 @@ def summary(contest: Contest, champion_note: str | None = None, rematch: Contest
         "leaderboard": _leaderboard(contest),
         "best_baseline": best.name if best else None,
         "beats_baselines": best is None or (math.isfinite(mine) and mine <= contest.cost(best)),
-        "beats_champion": champion_note is None
-        and all(fair.cost(fair.entries[0]) < fair.cost(one) for one in champions),
-        "tests": {name: {**asdict(test), "outcome": test.outcome} for name, test in tests.items()},
+        "beats_champion": met,
+        "champion_note": champion_note,
+        "tests": {
+            name: {**asdict(test), "outcome": test.outcome, "effect": test.effect} for name, test in tests.items()
+        },
+        "miscalibration": _miscalibration(fair),
         "verdict": _verdict(contest, rivals, tests, champion_note),
         "notes": [note for entry in contest.entries for note in entry.notes],
     }
@@ -120,13 +130,27 @@ def _leaderboard(contest: Contest) -> list[dict[str, Any]]:
     return [
         {"name": entry.name, "kind": entry.kind, **entry.scores, "seconds": round(entry.seconds, 2)}
         | ({} if entry.measured is None else {f"{contest.noun}s": entry.measured})
+        | ({} if entry.latency_ms is None else {"latency_ms": round(entry.latency_ms, 3)})
         for entry in sorted(contest.entries, key=contest.cost)
     ]
 
 
+def _miscalibration(contest: Contest) -> dict[str, float]:
+    """Return how far model and champion lie from the aim of the metric that measures calibration, if there is one."""
+    aimed = [(metric.name, metric.aim) for metric in contest.metrics if metric.aim is not None]
+    gaps = {
+        entry.kind: abs(entry.scores[name] - aim)
+        for entry in contest.entries
+        if entry.kind != "baseline"
+        for name, aim in aimed
+    }
+    return {kind: gap for kind, gap in gaps.items() if math.isfinite(gap)}
+
+
 def _paired(contest: Contest, other: Entry) -> Comparison:
-    model = contest.entries[0]
-    found = compare(model.name, other.name, model.errors_N, other.errors_N, contest.weights_N, noun=contest.noun)
+    model, noun = contest.entries[0], contest.noun
+    errors = model.errors_N, other.errors_N
+    found = compare(model.name, other.name, *errors, contest.weights_N, noun=noun, clusters=contest.clusters)
     mine, theirs = contest.cost(model), contest.cost(other)
     return replace(found, confirmed=mine < theirs if found.difference < 0 else mine > theirs)
 

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.kinds.metric import PERCENT, Metric
-from tasks.scoring import contest, metrics
+from tasks.scoring import clusters, contest, metrics
+from tasks.scoring.clusters import Clusters
 from tasks.scoring.contest import Contest, Entry
 
 Floats = NDArray[np.float64]
@@ -30,31 +31,34 @@ METRICS = [
     Metric("smape", "sMAPE", False, ".2f", "in per cent"),
     Metric("mae", "MAE", False, ".2f", "in the target's unit", brief=False),
     Metric("rmse", "RMSE", False, ".2f", "in the target's unit", brief=False),
-    Metric("coverage_80", "in 80 %", None, PERCENT, "truths inside the 80 % interval, whose aim is 80 %"),
+    Metric("coverage_80", "in 80 %", None, PERCENT, "truths inside the 80 % interval, whose aim is 80 %", aim=0.8),
 ]
 
 
 @dataclass(frozen=True)
 class Forecaster:
-    """One forecaster's quantiles for all windows and the seconds that they took."""
+    """One forecaster's quantiles for all windows, the seconds that they took, and the milliseconds of one window."""
 
     name: str
     kind: Literal["lstm", "baseline", "champion"]
     quantiles_WFQ: Floats
     seconds: float
     notes: list[str] = field(default_factory=list)
+    latency_ms: float | None = None
 
 
 @dataclass(frozen=True)
 class ForecastContest:
     """Forecasters and truth on the same windows; the first forecaster is the model that is being proved.
 
-    ``items_W`` are places in ``item_ids``; ``scale_W`` is the seasonal naive error of each window's training part.
+    ``items_W`` are places in ``item_ids``; ``steps_W`` is the first step that a window predicts, counted from one day
+    that all series share; ``scale_W`` is the seasonal naive error of each window's training part.
     """
 
     item_ids: list[str]
     items_W: NDArray[np.int64]
     ends_W: NDArray[np.int64]
+    steps_W: NDArray[np.int64]
     truth_WF: Floats
     scale_W: Floats
     levels: list[float]
@@ -70,12 +74,13 @@ class ForecastContest:
     def scored(self) -> Contest:
         """The contest without its forecasts."""
         weights_W = metrics.window_weights(self.truth_WF, self.items_W)
-        return Contest(METRICS, [self._scored(one) for one in self.forecasters], weights_W, "window", "MASE")
+        sorts = (clusters.periods(self.steps_W, self.truth_WF.shape[1]), Clusters("series", self.items_W))
+        return Contest(METRICS, [self._scored(one) for one in self.forecasters], weights_W, "window", "MASE", sorts)
 
     def _scored(self, one: Forecaster) -> Entry:
         scores = metrics.score(self.truth_WF, one.quantiles_WFQ, self.levels, self.scale_W, self.items_W)
         errors_W = metrics.per_window(self.scaled_errors(one))
-        return Entry(one.name, one.kind, asdict(scores), errors_W, one.seconds, one.notes)
+        return Entry(one.name, one.kind, asdict(scores), errors_W, one.seconds, one.notes, latency_ms=one.latency_ms)
 
 
 def summary(held: ForecastContest, champion_note: str | None = None) -> dict[str, Any]:
