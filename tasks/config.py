@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -40,6 +40,33 @@ class Choice:
         told["anyOf"] = told.pop("oneOf")
         told.pop("discriminator", None)
         return told
+
+
+class Tabs:
+    """Marks a value that may be None: Prefect's form draws a tab for each of its forms and one for None.
+
+    Args:
+        none: what the tab for None is called.
+        form: what the other one is called; Configs have a title of their own. It is empty when it is chosen: a
+            default of a form makes Prefect go back to None.
+    """
+
+    def __init__(self, none: str, form: str = "") -> None:
+        self.none, self.form = none, form
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        told = handler(schema)
+        for form in told["anyOf"]:
+            if form.get("type") == "null":
+                form["title"] = self.none
+            elif self.form:
+                form["title"] = self.form
+        return told
+
+
+def titled(title: str) -> Any:
+    """Give a flow's parameter a title in Prefect's form, which would show its name instead."""
+    return Field(json_schema_extra={"title": title})
 
 
 def seconds(duration: Duration) -> float:

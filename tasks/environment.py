@@ -13,6 +13,9 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+HEARTBEAT = 30
+"""Seconds between the signs of life that a flow run sends to Prefect, which takes no less."""
+
 
 class Environment(BaseSettings):
     """The places and the hardware of this process, read once from the environment.
@@ -63,15 +66,20 @@ def environment() -> Environment:
 
 
 def quiet(env: Environment) -> None:
-    """Set what the five libraries read at import: no telemetry, and logs only on ``--verbose``.
+    """Set what the five libraries read: no telemetry, no pickles, signs of life, and logs only on ``--verbose``.
 
     Must run before prefect, mlflow or optuna is imported; a variable that the user has set is kept.
     """
     defaults = {
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # A run that is silent for longer than two beats counts as crashed (carousel.automations).
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
+        # In memory, the default, a server that is killed forgets who holds a turn, and the turn is never free again.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_HOME": str(env.prefect_home),
         "PREFECT_LOGGING_LEVEL": "INFO" if env.verbose else "ERROR",
         "PREFECT_SERVER_LOGGING_LEVEL": "INFO" if env.verbose else "CRITICAL",

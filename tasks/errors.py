@@ -5,7 +5,7 @@ Everything else that is raised is a defect or a fault of the machine, and is ret
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,9 +30,28 @@ class InputError(ValueError):
         return f"{self.rule} (got {self.received}): {self.remedy}"
 
 
+class InputErrors(ExceptionGroup[InputError]):
+    """Several at once. As text it names them all: Prefect shows of a failed run no more than that."""
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.message}:", *(f"- {error}" for error in input_errors(self))])
+
+    def derive(self, errors: Sequence[InputError]) -> InputErrors:  # type: ignore[override]
+        return InputErrors(self.message, errors)
+
+
+def input_errors(error: BaseException) -> list[InputError]:
+    """Return the InputErrors that ``error`` is or holds; none: it is a failure of another kind."""
+    if isinstance(error, InputError):
+        return [error]
+    if isinstance(error, BaseExceptionGroup):
+        return [found for one in error.exceptions for found in input_errors(one)]
+    return []
+
+
 def worth_retrying(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
     """Say whether a failed task may succeed if it is run again: a wrong input stays wrong."""
-    return not isinstance(state.data, InputError)
+    return not (isinstance(state.data, BaseException) and input_errors(state.data))
 
 
 def shortened(values: Iterable[object], most: int = 5) -> str:

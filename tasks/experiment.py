@@ -10,11 +10,12 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from tasks.data.contract import RESERVED
-from tasks.errors import InputError, shortened
+from tasks.errors import InputError, InputErrors, shortened
 from tasks.evaluate import check_baselines
 from tasks.ingest import Data
 from tasks.kinds.registry import kind
 from tasks.prepare import check_split
+from tasks.registry import check_name
 
 
 def model_name(name: str | None, problem: BaseModel, data: Any) -> str:
@@ -23,11 +24,10 @@ def model_name(name: str | None, problem: BaseModel, data: Any) -> str:
     The sections went through ``check_sections``.
 
     Raises:
-        InputError: MLflow refuses the name.
+        InputError: it is no name that a model may have.
     """
     chosen = name if name is not None else f"{problem.kind}-{data.target[0]}"  # type: ignore[attr-defined]
-    if not chosen.strip() or set(chosen) & set("/:@'\"%"):
-        raise InputError("name must be text without / : @ % and quotes", repr(chosen), "choose another name")
+    check_name(chosen)
     return chosen
 
 
@@ -36,14 +36,20 @@ def described(parameters: dict[str, Any]) -> dict[str, Any]:
     return {key: v.model_dump(mode="json") if isinstance(v, BaseModel) else v for key, v in parameters.items()}
 
 
+def with_time_budget(experiment: dict[str, Any], time_budget: str | None) -> dict[str, Any]:
+    """Return the parameters ``experiment``, JSON values, with another time budget of the search; None: its own."""
+    changed = {} if time_budget is None else {"time_budget": time_budget}
+    return {**experiment, "search": {**experiment.get("search", {}), **changed}}
+
+
 def check_sections(data: Any, problem: Any, split: Any, search: Any, evaluate: Any) -> None:
     """Check what one section asks of another, before anything is read or computed.
 
     Raises:
-        ExceptionGroup: of one InputError for each disagreement.
+        InputErrors: one for each disagreement.
     """
     if found := list(_disagreements(data, problem, split, search, evaluate)):
-        raise ExceptionGroup("the experiment's sections must fit each other", found)
+        raise InputErrors("the experiment's sections must fit each other", found)
 
 
 def _disagreements(data: Any, problem: Any, split: Any, search: Any, evaluate: Any) -> Iterator[InputError]:
@@ -104,4 +110,10 @@ def new_data(experiment: dict[str, Any], source: Any) -> Any:
     section = {**experiment["data"], "source": source}
     if "input" in section:
         section["target"] = []
+    return TypeAdapter(Data).validate_python(section)
+
+
+def data_with_truth(experiment: dict[str, Any], source: Any) -> Any:
+    """Return the section ``data`` of ``experiment``, for another source if one is given; the target must be in it."""
+    section = experiment["data"] if source is None else {**experiment["data"], "source": source}
     return TypeAdapter(Data).validate_python(section)

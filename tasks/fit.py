@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from prefect import task
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tasks import children, ensemble, store
 from tasks.config import Config
@@ -20,6 +20,7 @@ from tasks.kinds.kind import Learner, LearnerOptions
 from tasks.kinds.registry import kind
 from tasks.progress import Progress
 from tasks.references import Dataset, Model, StudyResult
+from tasks.reporting.failure import explain_stage
 
 VERSION = 3
 SPARE = 2.0
@@ -32,6 +33,8 @@ PROBE_SHARE = 0.25
 
 class FitConfig(Config):
     """How the final model is made."""
+
+    model_config = ConfigDict(title="Fit")
 
     members: int = Field(
         8, title="Members", description="Most networks that predict together; 1: a single one.", ge=1, le=64
@@ -55,7 +58,13 @@ class FitConfig(Config):
     seed: int = Field(0, title="Seed", ge=0)
 
 
-@task(name="fit", task_run_name="fit at most {fit.members} members", retries=1, retry_condition_fn=worth_retrying)
+@task(
+    name="fit",
+    task_run_name="fit at most {fit.members} members",
+    retries=1,
+    retry_condition_fn=worth_retrying,
+    on_failure=[explain_stage],
+)
 def fit_model(dataset: Dataset, study: StudyResult, fit: FitConfig) -> Model:
     """Choose the trials of ``study`` that predict best together, and train them on, with all before the sealed part.
 

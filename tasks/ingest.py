@@ -15,11 +15,13 @@ from prefect import task
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from tasks import store
+from tasks.addresses import Address
 from tasks.config import Choice, Columns, Config
 from tasks.environment import environment
 from tasks.errors import InputError
 from tasks.inputs.registry import Input
 from tasks.references import Table
+from tasks.reporting.failure import explain_stage
 from tasks.store import Key
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class Query(Config):
     """A SQL query and the database that answers it."""
 
     sql: str = Field(title="SQL query", min_length=1)
-    connection: str = Field(
+    connection: Address = Field(
         title="Connection URI",
         description="A SQLAlchemy URI; ${NAME} is replaced by that environment variable: no password stands here.",
         min_length=1,
@@ -51,7 +53,7 @@ class SeriesData(Config):
 
     model_config = ConfigDict(title="Series")
 
-    source: str | Query = Field(
+    source: Address | Query = Field(
         title="Source",
         description="A CSV or parquet file, a glob, a hive-partitioned folder, an fsspec URL, or a SQL query.",
     )
@@ -93,7 +95,7 @@ class SequenceData(Config):
 
     model_config = ConfigDict(title="Sequences")
 
-    source: str | Query = Field(
+    source: Address | Query = Field(
         title="Source",
         description="A CSV or parquet file, a glob, a folder, an fsspec URL or a SQL query, or audio files themselves.",
     )
@@ -130,7 +132,8 @@ Data = Annotated[
 """What a flow's ``data`` may be."""
 
 
-@task(name="ingest")
+# Kept with the run: a run that is taken up again goes on with the data that it began with.
+@task(name="ingest", persist_result=True, result_serializer="json", on_failure=[explain_stage])
 def ingest_table(data: Data) -> Table:
     """Read the source, check the data contract, and write canonical parquet.
 

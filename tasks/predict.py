@@ -12,6 +12,7 @@ from tasks.config import Config
 from tasks.errors import worth_retrying
 from tasks.kinds.registry import kind
 from tasks.references import ModelVersion, Predictions, Table
+from tasks.reporting.failure import explain_stage
 
 VERSION = 1
 
@@ -20,7 +21,13 @@ class PredictConfig(Config):
     """Nothing about a prediction is the user's choice but the version and the data."""
 
 
-@task(name="predict", task_run_name="predict {table.items} items", retries=1, retry_condition_fn=worth_retrying)
+@task(
+    name="predict",
+    task_run_name="predict {table.items} items",
+    retries=1,
+    retry_condition_fn=worth_retrying,
+    on_failure=[explain_stage],
+)
 def predict_table(version: ModelVersion, table: Table) -> Predictions:
     """Predict for each item of ``table`` what ``version`` has learned; memory holds one part of it at a time.
 

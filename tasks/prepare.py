@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from prefect import task
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tasks import store
 from tasks.config import Config
 from tasks.errors import InputError
 from tasks.kinds.registry import Problem, kind
 from tasks.references import Dataset, Table
+from tasks.reporting.failure import explain_stage
 
 VERSION = 4
 OF_SERIES = {"test_windows", "validation_windows", "stride"}
@@ -25,6 +26,8 @@ class SplitConfig(Config):
 
     Whole sequences are split by items: at random with equal shares of each class, by whole groups, or as a column says.
     """
+
+    model_config = ConfigDict(title="Split")
 
     test_windows: int = Field(1, title="Test windows", description="Series: rolling origins in the sealed part.", ge=1)
     validation_windows: int | None = Field(
@@ -102,7 +105,7 @@ def check_split(problem: str, split: SplitConfig) -> None:
         )
 
 
-@task(name="prepare", task_run_name="prepare {table.items} items")
+@task(name="prepare", task_run_name="prepare {table.items} items", on_failure=[explain_stage])
 def prepare_dataset(table: Table, problem: Problem, split: SplitConfig) -> Dataset:
     """Split, encode and lay out ``table`` for ``problem``.
 

@@ -12,9 +12,10 @@ from tasks import store
 from tasks.config import Config
 from tasks.environment import environment
 from tasks.kinds.registry import kind
-from tasks.references import Dataset, Evaluation, Model, Reference, Report, StudyResult, Table
+from tasks.references import Dataset, Decision, Evaluation, Model, Reference, Report, StudyResult, Table
+from tasks.reporting.failure import explain_stage
 
-VERSION = 3
+VERSION = 4
 PAGE = "report.html"
 
 
@@ -22,10 +23,12 @@ class ReportConfig(Config):
     """Nothing about a report is the user's choice."""
 
 
-@task(name="report", task_run_name="report on {study.trials} trials")
-def write_report(table: Table, dataset: Dataset, study: StudyResult, model: Model, evaluation: Evaluation) -> Report:
-    """Write ``report.html``: leaderboard, what the kind shows, the search, the data contract's findings."""
-    stages = (table, dataset, study, model, evaluation)
+@task(name="report", task_run_name="report on {study.trials} trials", on_failure=[explain_stage])
+def write_report(
+    table: Table, dataset: Dataset, study: StudyResult, model: Model, evaluation: Evaluation, decision: Decision
+) -> Report:
+    """Write ``report.html``: leaderboard, decision, what the kind shows, the search, the data contract's findings."""
+    stages = (table, dataset, study, model, evaluation, decision)
     key = store.Key("report", VERSION, ReportConfig(), tuple(reference.fingerprint for reference in stages))
     places = {reference.stage: store.path(reference) for reference in stages}
     fingerprints = [(reference.stage, reference.fingerprint) for reference in stages]
@@ -41,10 +44,11 @@ def write_report(table: Table, dataset: Dataset, study: StudyResult, model: Mode
             Findings(
                 table=table_facts,
                 evaluation=evaluated,
+                decision=_read(places["gate"] / "decision.json"),
                 sections=kind(dataset.kind).sections(places["evaluate"], places["fit"]),
                 model=_read(places["fit"] / "model.json"),
                 study=summarise(environment().studies_uri, study.study_name),
-                seconds=_seconds(stages, evaluated),
+                seconds=_seconds(stages[:-1], evaluated),
                 fingerprints=fingerprints,
                 notices=notices,
             )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from filelock import FileLock
 from prefect import task
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tasks import children, space, store
 from tasks.clock import total
@@ -22,6 +22,7 @@ from tasks.kinds.kind import LearnerOptions
 from tasks.kinds.registry import kind
 from tasks.progress import Progress
 from tasks.references import Dataset, StudyResult
+from tasks.reporting.failure import explain_stage
 
 if TYPE_CHECKING:
     import optuna
@@ -40,6 +41,8 @@ MOST_DEATHS = 5
 
 class SearchConfig(Config):
     """The budget of the search and how it compares trials."""
+
+    model_config = ConfigDict(title="Search")
 
     time_budget: Duration = Field(
         "10m",
@@ -69,7 +72,13 @@ class SearchConfig(Config):
     seed: int = Field(0, title="Seed", ge=0)
 
 
-@task(name="search", task_run_name="search for {search.time_budget}", retries=1, retry_condition_fn=worth_retrying)
+@task(
+    name="search",
+    task_run_name="search for {search.time_budget}",
+    retries=1,
+    retry_condition_fn=worth_retrying,
+    on_failure=[explain_stage],
+)
 def search_models(dataset: Dataset, search: SearchConfig, previous: StudyResult | None = None) -> StudyResult:
     """Search the LSTM family on ``dataset``.
 
@@ -109,7 +118,6 @@ def _search(
         "kind": problem,
         "metric": metric,
         "study_name": study.study_name,
-        "storage": environment().studies_uri,
         "dataset": str(source),
         "work": str(key.work),
         "began": began,

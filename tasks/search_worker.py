@@ -18,10 +18,11 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict
 
-from models.optimisation import Optimisation, begin_with
+from models.optimisation import Optimisation, begin_with, out_of_memory
 from tasks import halving
 from tasks.children import die_with_parent
 from tasks.clock import Clock
+from tasks.environment import environment
 from tasks.kinds.kind import Learner, LearnerOptions
 from tasks.kinds.registry import kind
 from tasks.search import SearchConfig
@@ -56,7 +57,6 @@ class Assignment(BaseModel):
     kind: str
     metric: str
     study_name: str
-    storage: str
     dataset: Path
     work: Path
     began: float
@@ -87,7 +87,9 @@ class Worker:
         self.deadline = assignment.deadline
         options = LearnerOptions(self.search.max_steps, assignment.metric)
         self.learner: Learner = kind(assignment.kind).learner(assignment.dataset, options)
-        self.study = optuna.load_study(study_name=assignment.study_name, storage=open_storage(assignment.storage))
+        self.study = optuna.load_study(
+            study_name=assignment.study_name, storage=open_storage(environment().studies_uri)
+        )
         self.study.sampler = optuna.samplers.RandomSampler(seed=self.search.seed)
         self.share = SHARE if self.search.pruning else 1.0
         self.lock = FileLock(assignment.work / "ask.lock")
@@ -167,7 +169,7 @@ class Worker:
         except TooSlow as error:
             self._end(trial, TrialState.PRUNED, slow=str(error))
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             self._halve_batch(trial, reporting, error)
         if trial.number not in self._ended:
@@ -283,14 +285,6 @@ class Worker:
         recipe = recipe.model_copy(update={"training": halved})
         reporting.set_user_attr("recipe", recipe.model_dump(mode="json"))
         reporting.set_user_attr("halved", f"batch_size {halved.batch_size} after: {error}")
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Say whether ``error`` means that memory ran out: on a CPU torch raises no class of its own."""
-    if not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
-        return True
-    # oneDNN says no more than this when it finds no room.
-    return "memory" in str(error) or str(error).endswith("a primitive")
 
 
 if __name__ == "__main__":

@@ -154,6 +154,16 @@ def stored(stage: str, fingerprint: str) -> dict[str, Any] | None:
     return json.loads(manifest_path.read_text()) if manifest_path.exists() else None
 
 
+def made_from(stage: str, fingerprint: str) -> list[Reference]:
+    """Return references to all that ``stage`` made with ``fingerprint`` as its first input, in order of their names."""
+    found = []
+    for path in sorted((environment().store / stage).glob(f"*/{MANIFEST}")):
+        if json.loads(path.read_text())["inputs"][:1] == [fingerprint]:
+            name = path.parent.name
+            found.append(Reference(f"{stage}/{name}", name))
+    return found
+
+
 def _facts(directory: Path) -> dict[str, Any]:
     return json.loads((directory / MANIFEST).read_text())["facts"]
 
