@@ -3,13 +3,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint up clean
+.PHONY: demo test lint up down status clean
 
 demo: $(VENV)/.examples examples/data/.written ## install, and run the first example to a registered champion
 	$(BIN)/carousel run examples/tourism.yaml
 
-test: $(VENV)/.development examples/data/.written ## run all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.development examples/data/.written ## run all tests, in three processes: many wait for servers and clocks
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.development ## check style, types and layers
 	$(BIN)/ruff check --no-cache
@@ -19,6 +19,12 @@ lint: $(VENV)/.development ## check style, types and layers
 
 up: $(VENV)/.examples ## start Prefect, MLflow and a worker on 127.0.0.1
 	$(BIN)/carousel up
+
+down: $(VENV)/.examples ## stop them
+	$(BIN)/carousel down
+
+status: $(VENV)/.examples ## show what runs, the champions, the schedules and what failed last
+	$(BIN)/carousel status
 
 clean: ## remove all state of local runs, but not the installation
 	rm -rf mlruns

@@ -14,6 +14,9 @@ from tasks import store
 from tasks.environment import Environment
 from tasks.references import Dataset, Table
 
+_EARNED = "champion if no baseline is better and it is shown to beat the champion"
+_PROMOTION = {"auto": _EARNED, "approve": f"{_EARNED}, and somebody approves", "never": "the champion stays"}
+
 
 def plan(env: Environment, parameters: dict[str, Any]) -> list[str]:
     """Return lines that say what ``pipeline`` would do with ``parameters``, as ``carousel.experiment.load`` gave them.
@@ -27,6 +30,7 @@ def plan(env: Environment, parameters: dict[str, Any]) -> list[str]:
     from tasks.evaluate import EvaluateConfig
     from tasks.experiment import model_name
     from tasks.fit import FitConfig
+    from tasks.gate import GateConfig
     from tasks.kinds.registry import kind
     from tasks.prepare import SplitConfig
     from tasks.search import SearchConfig
@@ -36,6 +40,7 @@ def plan(env: Environment, parameters: dict[str, Any]) -> list[str]:
     search: SearchConfig = parameters.get("search", SearchConfig())
     fit: FitConfig = parameters.get("fit", FitConfig())
     evaluate: EvaluateConfig = parameters.get("evaluate", EvaluateConfig())
+    register: GateConfig = parameters.get("register", GateConfig())
     name = model_name(parameters.get("name"), problem, data)
     with _thrown_away(env):
         table, dataset, read, prepared = _read(data, problem, split)
@@ -50,7 +55,7 @@ def plan(env: Environment, parameters: dict[str, Any]) -> list[str]:
         f"search    at most {search.time_budget} and {search.max_trials} trials, {env.workers} workers",
         f"fit       at most {fit.members} members, {env.devices} processes",
         f"evaluate  beside {', '.join(beside) or 'the champion alone'}",
-        f"register  {name} as challenger; champion if no baseline and no champion is better",
+        f"register  {name} as challenger; {_PROMOTION[register.promote]}",
         "stored    " + (", ".join(stored) or "nothing yet: every stage would run"),
     ]
 

@@ -6,11 +6,14 @@ that the next one replaces: on a terminal it rewrites its line, elsewhere it is 
 
 from __future__ import annotations
 
+import getpass
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TextIO
 
 from tasks.errors import InputError
@@ -60,19 +63,28 @@ def progress_shown() -> Iterator[None]:
         logger.propagate = propagate
 
 
-def input_errors(error: BaseException) -> list[InputError]:
-    """Return the InputErrors that ``error`` is, holds or was raised from; none: it is a failure of another kind."""
-    if isinstance(error, InputError):
-        return [error]
-    if isinstance(error, BaseExceptionGroup):
-        return [found for one in error.exceptions for found in input_errors(one)]
-    return []
-
-
 def print_breaches(errors: Iterable[InputError]) -> None:
     """Print rule, received value and remedy of each error on stderr."""
     for error in errors:
         print(f"error: {error.rule}\n  received: {error.received}\n  remedy: {error.remedy}", file=sys.stderr)
+
+
+def user() -> str:
+    """Return who is at the keyboard, for the log of a model's aliases."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
+def print_leaderboard(model: str | None) -> None:
+    """Print the leaderboard of ``model``, or those of all models."""
+    from tasks.leaderboard import leaderboard
+
+    for place, rows in enumerate(leaderboard(model)):
+        if place:
+            print()
+        print_table(rows)
 
 
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -89,6 +101,11 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
             for cell, width, right in zip(line, widths, numeric, strict=True)
         )
         print("  ".join(aligned).rstrip())
+
+
+def local_time(instant: datetime) -> str:
+    """Return ``instant`` for a reader at this machine, to the minute."""
+    return instant.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _cell(value: object) -> str:

@@ -1,7 +1,8 @@
-"""The servers on 127.0.0.1: those of ``carousel up``, and the temporary Prefect server of a single run.
+"""The servers of a home: those of ``carousel up``, and the temporary Prefect server of a single run.
 
 Every server is the child of a guard (``carousel.guard``), so none outlives the process that started it. While
-``carousel up`` runs it holds ``services.lock`` in the home, and ``services.json`` says where the servers listen.
+``carousel up`` runs it holds ``services.lock`` in the home, ``services.pid`` says which process that is, and, as soon
+as they answer, ``services.json`` says where the servers listen.
 """
 
 from __future__ import annotations
@@ -21,15 +22,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from carousel.authentication import HOST, VARIABLE, credentials
+from carousel.listening import client_variables, prefect_command, prefect_variables
 from tasks.environment import Environment
 from tasks.errors import InputError
 
-HOST = "127.0.0.1"
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
-START_LIMIT = 120.0
+START_LIMIT = 300.0
+LOOK = 1.0
+"""Seconds to wait for the home: who looks whether it is held holds it for a moment."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +46,22 @@ class Addresses:
 
     prefect: str
     mlflow: str
+    asks: bool = False
+    """Whether they ask for user and password."""
 
     @property
     def variables(self) -> dict[str, str]:
         """The environment variables that lead Prefect and MLflow there."""
-        return {"PREFECT_API_URL": f"{self.prefect}/api", "MLFLOW_TRACKING_URI": self.mlflow}
+        return {"PREFECT_API_URL": self.prefect_api, "MLFLOW_TRACKING_URI": self.mlflow}
+
+    @property
+    def prefect_api(self) -> str:
+        return f"{self.prefect}/api"
+
+    @property
+    def health(self) -> dict[str, str]:
+        """The URL by which each server says that it is well."""
+        return {"prefect": f"{self.prefect_api}/health", "mlflow": f"{self.mlflow}/health"}
 
 
 @dataclass(frozen=True)
@@ -76,15 +95,22 @@ class Service:
             time.sleep(0.1)
         raise RuntimeError(f"{self.name} did not answer at {url} within {START_LIMIT:.0f} s: see {self.log}")
 
+    @property
+    def alive(self) -> bool:
+        return self.guard.poll() is None
+
     def check(self) -> None:
         """Raise RuntimeError if the service has ended."""
-        if self.guard.poll() is not None:
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-            raise RuntimeError(f"{self.name} has ended: see {self.log}\n{tail}")
+        if not self.alive:
+            raise RuntimeError(f"{self.name} has ended: see {self.log}\n{self.tail()}")
+
+    def tail(self) -> str:
+        """Return the end of the log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
 
     def stop(self) -> None:
         """End the service and everything that it started."""
-        if self.guard.poll() is None:
+        if self.alive:
             self.guard.send_signal(signal.SIGTERM)
         self.guard.wait()
 
@@ -100,21 +126,21 @@ def answers(url: str) -> bool:
 
 def running(env: Environment) -> Addresses | None:
     """Return where the servers of a living ``carousel up`` on this home listen, or None."""
-    path = _addresses_file(env)
-    if not path.exists():
-        return None
-    try:
-        with _lock(env).acquire(timeout=0):
-            return None
-    except Timeout:
-        return Addresses(**json.loads(path.read_text()))
+    text = _told(env, _addresses_file(env))
+    return Addresses(**json.loads(text)) if text else None
+
+
+def holder(env: Environment) -> int | None:
+    """Return the process of the living ``carousel up`` on this home, or None."""
+    text = _told(env, _pid_file(env))
+    return int(text) if text else None
 
 
 @contextmanager
 def announced(env: Environment, addresses: Addresses) -> Iterator[None]:
     """Let other processes find ``addresses`` for as long as the block runs."""
     path = _addresses_file(env)
-    path.write_text(json.dumps(asdict(addresses)))
+    _write(path, json.dumps(asdict(addresses)))
     try:
         yield
     finally:
@@ -131,16 +157,20 @@ def alone(env: Environment) -> Iterator[None]:
     env.root.mkdir(parents=True, exist_ok=True)
     lock = _lock(env)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOOK)
     except Timeout:
         raise InputError(
             "one home has one set of servers",
-            f"'carousel up' is running on {env.root} already",
-            "use that one, stop it, or set CAROUSEL_HOME to another directory",
+            f"'carousel up' is running on {env.root} already, process {holder(env)}",
+            "use that one, stop it with 'carousel down', or set CAROUSEL_HOME to another directory",
         ) from None
     try:
+        # What a killed one left must lead nobody to its servers.
+        _addresses_file(env).unlink(missing_ok=True)
+        _write(_pid_file(env), str(os.getpid()))
         yield
     finally:
+        _pid_file(env).unlink(missing_ok=True)
         lock.release()
 
 
@@ -152,6 +182,7 @@ def use_prefect(env: Environment) -> Addresses | None:
     if os.environ.get("PREFECT_API_URL"):
         return None
     if addresses := running(env):
+        know_credentials(addresses)
         os.environ.setdefault("MLFLOW_TRACKING_URI", addresses.mlflow)
         _use_api(addresses.variables["PREFECT_API_URL"])
         return addresses
@@ -161,17 +192,38 @@ def use_prefect(env: Environment) -> Addresses | None:
     return None
 
 
+def prefect_client(addresses: Addresses) -> SyncPrefectClient:
+    """Return a client of the Prefect server at ``addresses``, to be used in a ``with`` block.
+
+    Raises:
+        InputError: it asks for user and password, and ``CAROUSEL_AUTH`` is not set.
+    """
+    from prefect.client.orchestration import SyncPrefectClient
+
+    know_credentials(addresses)
+    return SyncPrefectClient(addresses.prefect_api, auth_string=credentials())
+
+
+def know_credentials(addresses: Addresses) -> None:
+    """Let the clients of this process say who they are, if the servers at ``addresses`` ask.
+
+    Raises:
+        InputError: ``CAROUSEL_AUTH`` is not set.
+    """
+    if addresses.asks and credentials() is None:
+        rule, remedy = "the servers of this home ask for user and password", "set it as where they were started"
+        raise InputError(rule, f"no {VARIABLE}", remedy)
+    os.environ.update(client_variables())
+
+
 def _start_temporary(env: Environment) -> tuple[Service, str]:
     """Start Prefect's server without user interface; the lock keeps two first starts from migrating one database."""
     port = free_port()
     url = f"http://{HOST}:{port}/api"
-    app = ["--factory", "prefect.server.api.server:create_app", "--host", HOST, "--port", str(port)]
-    variables = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    variables = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", **prefect_variables(port)}
     env.prefect_home.mkdir(parents=True, exist_ok=True)
     with FileLock(env.prefect_home / "starting.lock"):
-        server = Service.start(
-            env, "prefect-temporary", ["uvicorn", "--log-level", "error", "--lifespan", "on", *app], variables
-        )
+        server = Service.start(env, "prefect-temporary", prefect_command(port, "error"), variables)
         try:
             importlib.import_module("mlflow")  # every flow needs it, and the start of the server hides its cost
             server.wait_for(f"{url}/health")
@@ -203,17 +255,32 @@ def free_port(preferred: int = 0) -> int:
     raise RuntimeError("no free port")
 
 
-def demanded_port(port: int) -> int:
-    """Return ``port``, which the user asked for.
+def _held(env: Environment) -> bool:
+    """Say whether a living process holds the home."""
+    try:
+        with _lock(env).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
 
-    Raises:
-        InputError: something listens there.
-    """
-    if free_port(port) != port:
-        raise InputError(
-            "a port must be free", f"{port}, which is taken", "choose another port, or none to have one found"
-        )
-    return port
+
+def _told(env: Environment, path: Path) -> str | None:
+    """Return what whoever holds the home wrote into ``path``; None: nobody holds it, or nothing is there any more."""
+    try:
+        return path.read_text() if path.exists() and _held(env) else None
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that others may be looking at: whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def _pid_file(env: Environment) -> Path:
+    return env.root / "services.pid"
 
 
 def _addresses_file(env: Environment) -> Path:

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from carousel.experiment import validate
 from tasks.errors import InputError
+from tasks.experiment_file import validate
 
 STAGES = {
     "ingest": "tasks.ingest:ingest_table",
@@ -21,9 +21,12 @@ STAGES = {
     "fit": "tasks.fit:fit_model",
     "rival": "tasks.register:find_rival",
     "evaluate": "tasks.evaluate:evaluate_model",
+    "gate": "tasks.gate:judge_model",
     "report": "tasks.report:write_report",
+    "profile": "tasks.profile:profile_table",
     "register": "tasks.register:register_model",
     "predict": "tasks.predict:predict_table",
+    "monitor": "tasks.monitor:watch_model",
 }
 
 
@@ -32,7 +35,7 @@ def run_stage(name: str, request: Path) -> Any:
 
     Raises:
         InputError: there is no such stage, or the file is not a JSON object.
-        ExceptionGroup: of one InputError for each argument that is wrong.
+        InputErrors: one for each argument that is wrong.
     """
     if name not in STAGES:
         near = difflib.get_close_matches(name, STAGES, n=1)

@@ -2,71 +2,86 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from carousel.authentication import HOST, check_host, credentials
+from carousel.automations import install, take_up_again
+from carousel.databases import check_databases
+from carousel.listening import address, client_variables, mlflow_command, prefect_command, prefect_variables
+from carousel.ports import demanded_port, listener
+from carousel.schedules import catch_up
 from carousel.services import (
-    HOST,
     MLFLOW_PORT,
     PREFECT_PORT,
     Addresses,
     Service,
     alone,
     announced,
-    demanded_port,
     free_port,
+    prefect_client,
 )
-from tasks.environment import Environment
+from carousel.supervision import Supervised
+from tasks.environment import HEARTBEAT, Environment
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import DeploymentSchedule
 
 POOL = "carousel"
 DEPLOYMENTS = "deploy/prefect.yaml"
 
+_log = logging.getLogger("carousel.up")
+
 
 @contextmanager
 def servers(
-    env: Environment, prefect_port: int | None, mlflow_port: int | None
-) -> Iterator[tuple[Addresses, list[Service]]]:
-    """Run all services on 127.0.0.1, with all state below the home, for as long as the block runs.
+    env: Environment, prefect_port: int | None, mlflow_port: int | None, host: str = HOST
+) -> Iterator[tuple[Addresses, list[Supervised]]]:
+    """Run all services at ``host``, with all state below the home, for as long as the block runs.
 
     Yields their addresses, once they answer, and the services.
-    """
-    with ExitStack() as stack:
-        stack.enter_context(alone(env))
-        ports = [_port(prefect_port, PREFECT_PORT), _port(mlflow_port, MLFLOW_PORT)]
-        addresses = Addresses(*(f"http://{HOST}:{port}" for port in ports))
-        variables = _variables(addresses, ports[0])
-        started: list[Service] = []
-        for name, command in (("prefect", _prefect(ports[0])), ("mlflow", _mlflow(env, ports[1]))):
-            started.append(Service.start(env, name, command, variables))
-            stack.callback(started[-1].stop)
-        started[0].wait_for(f"{addresses.prefect}/api/health")
-        register(env, variables)
-        worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never"]
-        started.append(Service.start(env, "worker", worker, variables))
-        stack.callback(started[-1].stop)
-        started[1].wait_for(f"{addresses.mlflow}/health")
-        stack.enter_context(announced(env, addresses))
-        yield addresses, started
-
-
-def until_stopped(services: list[Service]) -> None:
-    """Return on Ctrl-C or SIGTERM.
 
     Raises:
-        RuntimeError: a service ended by itself.
+        InputError: the home is taken, a port is, a database is of another version, or ``host`` needs ``CAROUSEL_AUTH``.
+        RuntimeError: a service ended, or did not answer in time.
     """
-    while True:
-        for service in services:
-            service.check()
-        time.sleep(0.5)
+    check_host(host)
+    with ExitStack() as stack:
+        stack.enter_context(alone(env))
+        check_databases(env)
+        ports = [_port("Prefect", prefect_port, PREFECT_PORT), _port("MLflow", mlflow_port, MLFLOW_PORT)]
+        addresses = Addresses(address(host, ports[0]), address(host, ports[1]), credentials() is not None)
+        variables = _variables(addresses, ports[0], host)
+        started: list[Supervised] = []
+
+        def start(
+            name: str, command: list[str], needs: str | None = None, first: Callable[[], None] | None = None
+        ) -> Service:
+            started.append(Supervised(partial(Service.start, env, name, command, variables), needs, first))
+            stack.callback(started[-1].stop)
+            return started[-1].service
+
+        store = f"sqlite:///{env.root / 'mlflow.db'}"
+        prefect = start("prefect", prefect_command(ports[0], "warning", host))
+        mlflow = start("mlflow", mlflow_command(store, env.artifacts, ports[1], host))
+        prefect.wait_for(addresses.health["prefect"])
+        register(addresses, variables)
+        start("worker", _worker_command(), addresses.health["prefect"], partial(_tidy, addresses))
+        mlflow.wait_for(addresses.health["mlflow"])
+        stack.enter_context(announced(env, addresses))
+        yield addresses, started
 
 
 def stop_on_signals() -> None:
@@ -75,90 +90,92 @@ def stop_on_signals() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def register(env: Environment, variables: dict[str, str]) -> None:
-    """Create the work pool and the deployments of ``deploy/prefect.yaml``.
+def register(addresses: Addresses, variables: dict[str, str]) -> None:
+    """Create the work pool, the deployments of ``deploy/prefect.yaml`` and the automations; give up missed runs.
 
     A schedule that an operator switched on, changed or added stays as it is.
 
     Raises:
         RuntimeError: ``prefect deploy`` failed.
     """
-    os.environ.update(variables)
-    kept = asyncio.run(_pool_and_schedules())
-    root = Path(__file__).parents[1]
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", DEPLOYMENTS]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        raise RuntimeError(f"prefect deploy failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    asyncio.run(_restore_schedules(kept))
+    with prefect_client(addresses) as client:
+        _ensure_pool(client)
+        kept = {deployment.id: deployment.schedules for deployment in client.read_deployments()}
+        _deploy(variables)
+        for deployment_id, schedules in kept.items():
+            _restore_schedules(client, deployment_id, schedules)
+        install(client)
+        catch_up(client, datetime.now(UTC))
 
 
-async def _pool_and_schedules() -> dict[Any, list[Any]]:
-    """Create the pool if it is missing; return the schedules of each deployment that exists."""
-    from prefect.client.orchestration import get_client
+def _tidy(addresses: Addresses) -> None:
+    """Take up again what has lost its process, as long as there is no worker that gives it another."""
+    with prefect_client(addresses) as client:
+        take_up_again(client, POOL)
+
+
+def _ensure_pool(client: SyncPrefectClient) -> None:
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
     from prefect.workers.process import ProcessWorker
 
-    async with get_client() as client:
-        try:
-            await client.read_work_pool(POOL)
-        except ObjectNotFound:
-            template = ProcessWorker.get_default_base_job_template()
-            await client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
-        return {deployment.id: deployment.schedules for deployment in await client.read_deployments()}
+    try:
+        client.read_work_pool(POOL)
+    except ObjectNotFound:
+        template = ProcessWorker.get_default_base_job_template()
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
 
 
-async def _restore_schedules(kept: dict[Any, list[Any]]) -> None:
-    """Give each deployment its earlier schedules back where registering it anew changed them."""
-    from prefect.client.orchestration import get_client
+def _deploy(variables: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", DEPLOYMENTS]
+    root, env = Path(__file__).parents[1], {**os.environ, **variables}
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise RuntimeError(f"prefect deploy failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def _restore_schedules(client: SyncPrefectClient, deployment_id: UUID, earlier: list[DeploymentSchedule]) -> None:
+    """Give a deployment its earlier schedules back if registering it anew changed them."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
 
-    def essence(schedules: list[Any]) -> list[Any]:
-        fields = set(DeploymentScheduleCreate.model_fields)
-        return [schedule.model_dump(include=fields) for schedule in schedules]
+    def essence(schedules: list[DeploymentSchedule]) -> list[dict[str, Any]]:
+        return [schedule.model_dump(include=set(DeploymentScheduleCreate.model_fields)) for schedule in schedules]
 
-    async with get_client() as client:
-        for deployment_id, schedules in kept.items():
-            now = (await client.read_deployment(deployment_id)).schedules
-            if essence(now) == essence(schedules):
-                continue
-            for schedule in now:
-                await client.delete_deployment_schedule(deployment_id, schedule.id)
-            restored = [DeploymentScheduleCreate(**values) for values in essence(schedules)]
-            await client._client.post(
-                f"/deployments/{deployment_id}/schedules", json=[one.model_dump(mode="json") for one in restored]
-            )
+    now = client.read_deployment(deployment_id).schedules
+    if essence(now) == essence(earlier):
+        return
+    for schedule in now:
+        client.delete_deployment_schedule(deployment_id, schedule.id)
+    if earlier:
+        client.create_deployment_schedules(deployment_id, [DeploymentScheduleCreate(**one) for one in essence(earlier)])
 
 
-def _variables(addresses: Addresses, prefect_port: int) -> dict[str, str]:
+def _variables(addresses: Addresses, prefect_port: int, host: str) -> dict[str, str]:
     """What the services read, and the flow runs that the worker starts."""
     return {
         **addresses.variables,
-        "PREFECT_SERVER_API_HOST": HOST,
-        "PREFECT_SERVER_API_PORT": str(prefect_port),
+        **client_variables(),
+        **prefect_variables(prefect_port, host),
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        # A run waits for a server that is started again: for some two minutes, not one.
+        "PREFECT_CLIENT_MAX_RETRIES": "6",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
         "PREFECT_LOGGING_EXTRA_LOGGERS": "carousel",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "CAROUSEL_DIRECTORY": os.getcwd(),
     }
 
 
-def _prefect(port: int) -> list[str]:
-    return ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
+def _worker_command() -> list[str]:
+    return ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--install-policy", "never"]
 
 
-def _mlflow(env: Environment, port: int) -> list[str]:
-    return mlflow_command(f"sqlite:///{env.root / 'mlflow.db'}", env.artifacts, port)
-
-
-def mlflow_command(store: str, artifacts: Path, port: int) -> list[str]:
-    """Return the arguments of ``python -m`` for MLflow's server on ``store``; clients write artifacts themselves."""
-    where = ["--backend-store-uri", store, "--no-serve-artifacts", "--default-artifact-root", str(artifacts)]
-    return ["mlflow", "server", *where, "--host", HOST, "--port", str(port), "--workers", "1"]
-
-
-def _port(demanded: int | None, usual: int) -> int:
-    return demanded_port(demanded) if demanded else free_port(usual)
+def _port(owner: str, demanded: int | None, usual: int) -> int:
+    """Return the port for the server of ``owner``; say so where it is not the usual one."""
+    if demanded:
+        return demanded_port(demanded)
+    if (port := free_port(usual)) != usual:
+        _log.warning("port %d is taken by %s: %s gets %d", usual, listener(usual), owner, port)
+    return port
