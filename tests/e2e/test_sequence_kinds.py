@@ -18,11 +18,14 @@ from tasks import store
 from tasks.evaluate import EvaluateConfig, evaluate_model
 from tasks.experiment import check_sections, new_data
 from tasks.fit import FitConfig, fit_model
+from tasks.gate import GateConfig, judge_model
 from tasks.ingest import Data, ingest_table
 from tasks.kinds.registry import Problem
+from tasks.monitor import MonitorConfig, watch_model
 from tasks.predict import predict_table
 from tasks.prepare import SplitConfig, prepare_dataset
-from tasks.register import RegisterConfig, find_rival, register_model
+from tasks.profile import profile_table
+from tasks.register import find_rival, register_model
 from tasks.report import write_report
 from tasks.search import SearchConfig, search_models
 
@@ -88,9 +91,14 @@ def test_a_source_becomes_a_registered_model_that_predicts_new_items(made: Any, 
     model = fit_model.fn(dataset, study, FitConfig(members=2, refit="always" if made is texts else "never"))
     rival = find_rival.fn("tiny", model)
     evaluation = evaluate_model.fn(model, dataset, rival, EvaluateConfig())
-    report = write_report.fn(table, dataset, study, model, evaluation)
+    decision = judge_model.fn(model, evaluation, GateConfig())
+    report = write_report.fn(table, dataset, study, model, evaluation, decision)
     assert "Leaderboard" in (store.path(report) / "report.html").read_text()
-    version = register_model.fn("tiny", experiment, model, rival, evaluation, report, RegisterConfig())
+    profile = profile_table.fn(table, dataset, evaluation)
+    version = register_model.fn("tiny", experiment, model, rival, evaluation, decision, report, profile)
+    health = watch_model.fn(version, table, MonitorConfig())
+    assert not health.degraded
+    assert "0 items are new" in (store.path(health) / "health.html").read_text()
     served = mlflow.pyfunc.load_model(f"models:/tiny/{version.version}").predict(new)
     assert len(served) == 1
     predictions = predict_table.fn(version, ingest_table.fn(new_data(experiment, experiment["data"]["source"])))

@@ -39,14 +39,19 @@ def test_every_stage_runs_alone_in_a_fresh_process_from_json_references(tmp_path
     assert rival is None
     baselines = {"baselines": ["last_value", "seasonal_naive"]}
     evaluation = run("evaluate", model=model, dataset=dataset, rival=rival, evaluate=baselines)
-    report = run("report", table=table, dataset=dataset, study=study, model=model, evaluation=evaluation)
+    decision = run("gate", model=model, evaluation=evaluation, register={})
+    report = run(
+        "report", table=table, dataset=dataset, study=study, model=model, evaluation=evaluation, decision=decision
+    )
+    profile = run("profile", table=table, dataset=dataset, evaluation=evaluation)
     version = run(
         "register", name="alone", experiment={"data": data, "problem": problem}, model=model, rival=rival,
-        evaluation=evaluation, report=report, register={},
+        evaluation=evaluation, decision=decision, report=report, profile=profile,
     )  # fmt: skip
     assert version["version"] == "1"
     predictions = run("predict", version=version, table=table)
     assert predictions["rows"] == 12 * 4
+    assert run("monitor", version=version, table=table, monitor={})["degraded"] is False
 
 
 def test_the_flow_called_from_python_takes_the_same_parameters_and_runs_no_stage_again(
@@ -66,11 +71,11 @@ def test_the_flow_called_from_python_takes_the_same_parameters_and_runs_no_stage
 
 
 def outcome(home: Path) -> tuple[list[Any], Any]:
-    """Return every trial's parameters and values, and the leaderboard without its seconds."""
+    """Return every trial's parameters and values, and the leaderboard without what was timed."""
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{home / 'optuna.db'}")
     trials = [(t.params, t.value, t.state, t.intermediate_values) for t in study.trials]
     evaluation = json.loads(next((home / "stages" / "evaluate").glob("*/evaluation.json")).read_text())
-    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in evaluation["leaderboard"]]
+    rows = [{k: v for k, v in row.items() if k not in ("seconds", "latency_ms")} for row in evaluation["leaderboard"]]
     return trials, rows
 
 

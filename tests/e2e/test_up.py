@@ -1,59 +1,50 @@
-"""``carousel up`` as an operator uses it: a form, a schedule, a browser; and nothing is left when it ends."""
+"""``carousel up`` as an operator uses it: a form, a browser, a background; and nothing is left when it ends."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from forms import Form, chromium
+from operated import ended, read, trigger, versions, wait_for
 
+from carousel import services
+from carousel.cli import main
+from carousel.services import prefect_client
+from tasks.environment import Environment
 from tests.conftest import Up, processes_of, started, tiny_experiment, write_series
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
 def triggered(up: Up) -> Any:
-    """The flow run that a submitted form made, ended."""
+    """The flow run that a form made, filled in and sent in a browser, ended."""
     write_series(up.directory / "tiny.csv", days=80)
-    return asyncio.run(_trigger(up, "pipeline", tiny_experiment("tiny.csv")))
+    (up.directory / "tiny.yaml").write_text(yaml.safe_dump(tiny_experiment("tiny.csv")))
+    deployment = _deployment(up, "pipeline")
+    with chromium() as browser:
+        form = Form(browser, up.addresses.prefect, deployment.id)
+        form.write("Experiment", "tiny.yaml")
+        run = form.send()
+    return ended(up, run)
 
 
-def test_a_run_started_as_the_form_does_it_ends_with_a_version_in_the_registry(up: Up, triggered: Any) -> None:
+def test_a_run_started_from_the_form_ends_with_a_version_in_the_registry(up: Up, triggered: Any) -> None:
     assert triggered.state.is_completed(), triggered.state
-    assert [version.version for version in _versions(up)] == ["1"]
-
-
-def test_a_run_created_by_a_cron_schedule_retrains_on_what_the_data_holds_now(up: Up, triggered: Any) -> None:
-    write_series(up.directory / "tiny.csv", days=90)
-    scheduled = asyncio.run(_run_on_schedule(up, "retrain", {"model": "tiny@challenger", "time_budget": "20s"}))
-    assert scheduled.auto_scheduled
-    assert scheduled.state.is_completed(), scheduled.state
-    assert sorted(version.version for version in _versions(up)) == ["1", "2"]
+    assert [version.version for version in versions(up, "tiny")] == ["1"]
 
 
 def test_the_deployment_and_the_model_are_seen_in_a_browser(up: Up, triggered: Any, tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
     pictures = Path(os.environ.get("CAROUSEL_SCREENSHOTS", tmp_path))
     pictures.mkdir(parents=True, exist_ok=True)
-    deployment = asyncio.run(_deployment(up, "pipeline"))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+    deployment = _deployment(up, "pipeline")
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         for name, address, text in (
             ("prefect-deployment", f"{up.addresses.prefect}/deployments/deployment/{deployment.id}", "pipeline"),
@@ -71,97 +62,75 @@ def test_the_deployment_and_the_model_are_seen_in_a_browser(up: Up, triggered: A
             page.get_by_text(field).first.wait_for()
         page.get_by_text("Text column").first.wait_for()
         page.screenshot(path=pictures / "prefect-form-sequences.png", full_page=True)
-        browser.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left_when_it_is_ended_by(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_home_keeps_its_schedules_and_loses_its_processes_however_it_is_ended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with started(tmp_path) as running:
+        _add_schedule(running, "retrain", cron="30 4 * * *")
+        write_series(tmp_path / "tiny.csv", days=80)
+        (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(tiny_experiment("tiny.csv")))
+        under_way = _begun(running, {"experiment": "tiny.yaml"})
         assert len(processes_of(running.home)) > 4
-        status = running.stop(number)
-        assert status == (0 if number == signal.SIGINT else -signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while (left := processes_of(running.home)) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert not left
-
-
-def test_a_schedule_that_was_switched_on_stays_on_when_the_servers_start_again(tmp_path: Path) -> None:
-    with started(tmp_path) as running:
-        asyncio.run(_set_schedule(running, "retrain", cron="30 4 * * *", active=True, parameters={}))
-    with started(tmp_path) as running:
-        [schedule] = asyncio.run(_deployment(running, "retrain")).schedules
-        assert (schedule.active, schedule.schedule.cron) == (True, "30 4 * * *")
-
-
-def test_a_second_one_on_the_same_home_is_refused(up: Up, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    from carousel.cli import main
-
-    monkeypatch.setenv("CAROUSEL_HOME", str(up.home))
+        assert running.stop(signal.SIGINT) == 0
+        _nothing_is_left(running.home)
+    monkeypatch.setenv("CAROUSEL_HOME", str(running.home))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.chdir(tmp_path)
+    ports = ["--prefect-port", str(services.free_port()), "--mlflow-port", str(services.free_port())]
+    assert main(["up", "--detach", *ports]) == 0
+    again = Up(running.process, _found(running.home), running.home, tmp_path)
+    assert again.addresses.prefect in capsys.readouterr().out
+    [schedule] = _deployment(again, "retrain").schedules
+    assert (schedule.active, schedule.schedule.cron) == (True, "30 4 * * *")
+    run = ended(again, under_way)
+    assert run.state.is_completed(), "what was running when it ended goes on"
+    assert run.run_count == 2
     assert main(["up"]) == 2
     assert "is running on" in capsys.readouterr().err
+    assert main(["status"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("answers") == 2
+    assert "cron 30 4 * * *, UTC" in told
+    os.kill(services.holder(Environment(home=running.home)) or 0, signal.SIGKILL)
+    _nothing_is_left(running.home)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert main(["down"]) == 0
+    assert main(["status"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"Nothing runs on {running.home}.\nServices on {running.home}: none: 'carousel up' starts")
 
 
-def _client(up: Up) -> Any:
-    from prefect.client.orchestration import PrefectClient
-
-    return PrefectClient(f"{up.addresses.prefect}/api")
-
-
-def _versions(up: Up) -> list[Any]:
-    from mlflow import MlflowClient
-
-    return list(MlflowClient(up.addresses.mlflow).search_model_versions("name='tiny'"))
+def _nothing_is_left(home: Path) -> None:
+    deadline = time.monotonic() + 30
+    while (left := processes_of(home)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not left
 
 
-async def _deployment(up: Up, name: str) -> Any:
-    async with _client(up) as client:
-        return await client.read_deployment_by_name(f"{name}/{name}")
+def _found(home: Path) -> services.Addresses:
+    addresses = services.running(Environment(home=home))
+    assert addresses
+    return addresses
 
 
-async def _trigger(up: Up, name: str, parameters: dict[str, Any]) -> Any:
-    """Do what the form does: create a run from JSON parameters; return it when it has ended."""
-    deployment = await _deployment(up, name)
-    async with _client(up) as client:
-        run = await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
-        return await _ended(client, run)
+def _deployment(up: Up, name: str) -> Any:
+    with prefect_client(up.addresses) as client:
+        return client.read_deployment_by_name(f"{name}/{name}")
 
 
-async def _ended(client: Any, run: Any) -> Any:
-    deadline = time.monotonic() + 420
-    while not (run.state and run.state.is_final()):
-        assert time.monotonic() < deadline, run.state
-        await asyncio.sleep(1)
-        run = await client.read_flow_run(run.id)
+def _begun(up: Up, parameters: dict[str, Any]) -> Any:
+    """Create a run of the pipeline and return it when it has begun."""
+    run = trigger(up, "pipeline", parameters)
+    wait_for(lambda: read(up, run.id).state.is_running(), 300, "it did not begin")
     return run
 
 
-async def _set_schedule(up: Up, name: str, cron: str, active: bool, parameters: dict[str, Any]) -> None:
-    """Change the first schedule of a deployment as the UI does."""
+def _add_schedule(up: Up, name: str, cron: str) -> None:
+    """Give a deployment a schedule as the UI does."""
     from prefect.client.schemas.schedules import CronSchedule
 
-    deployment = await _deployment(up, name)
-    async with _client(up) as client:
-        schedule = CronSchedule(cron=cron, timezone="UTC")
-        [first] = deployment.schedules
-        await client.update_deployment_schedule(
-            deployment.id, first.id, active=active, schedule=schedule, parameters=parameters
-        )
-
-
-async def _run_on_schedule(up: Up, name: str, parameters: dict[str, Any]) -> Any:
-    """Let a cron start the deployment every minute until it has started once; return that run when it has ended."""
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter
-
-    await _set_schedule(up, name, "* * * * *", active=True, parameters=parameters)
-    deployment = await _deployment(up, name)
-    chosen = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
-    begun = FlowRunFilter(state={"type": {"any_": ["RUNNING", "COMPLETED", "FAILED", "CRASHED"]}})
-    async with _client(up) as client:
-        deadline = time.monotonic() + 240
-        while not (runs := await client.read_flow_runs(deployment_filter=chosen, flow_run_filter=begun)):
-            assert time.monotonic() < deadline, "no scheduled run has begun"
-            await asyncio.sleep(1)
-    await _set_schedule(up, name, "0 3 * * *", active=False, parameters={})
-    async with _client(up) as client:
-        return await _ended(client, runs[0])
+    with prefect_client(up.addresses) as client:
+        deployment = client.read_deployment_by_name(f"{name}/{name}")
+        client.create_deployment_schedules(deployment.id, [(CronSchedule(cron=cron, timezone="UTC"), True)])

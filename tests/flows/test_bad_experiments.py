@@ -80,7 +80,11 @@ SETTINGS = {
         "problem forecast splits series",
         "leave it out; known here: stride, test_windows, validation_windows",
     ),
-    "unknown promotion": ("register.promote=always", "register.promote: must be 'auto' or 'never'", "choose"),
+    "unknown promotion": (
+        "register.promote=always",
+        "register.promote: must be 'auto', 'approve' or 'never'",
+        "choose",
+    ),
     "a number for a source": ("data.source=5", "data.source: must be a valid string, or must be", "A CSV or parquet"),
     "a query without its database": (
         "data.source={sql: select 1}",

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,11 @@ from typing import Any
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from carousel import services
+from carousel.authentication import HOST
+from carousel.ports import demanded_port
 from carousel.services import Addresses, Service
 from tasks.environment import Environment
 from tasks.errors import InputError
@@ -73,24 +77,46 @@ def test_a_service_that_ends_by_itself_is_reported_with_the_end_of_its_log(tmp_p
 def test_servers_are_found_only_while_their_holder_lives(tmp_path: Path) -> None:
     env, addresses = Environment(home=tmp_path), Addresses("http://127.0.0.1:1", "http://127.0.0.1:2")
     with services.alone(env):
+        assert services.holder(env) == os.getpid()
         with services.announced(env, addresses):
             assert services.running(env) == addresses
-            left = (tmp_path / "services.json").read_text()
+            left = {name: (tmp_path / name).read_text() for name in ("services.json", "services.pid")}
         assert services.running(env) is None
-    (tmp_path / "services.json").write_text(left)
+    for name, text in left.items():
+        (tmp_path / name).write_text(text)
     assert services.running(env) is None, "a file that a killed process left is no server"
+    assert services.holder(env) is None
+    with services.alone(env):
+        assert services.running(env) is None, "nor is it one when the next begins"
+
+
+def test_a_home_that_is_looked_at_is_not_taken(tmp_path: Path) -> None:
+    env = Environment(home=tmp_path)
+    looked = threading.Event()
+
+    def look() -> None:
+        with FileLock(tmp_path / "services.lock"):
+            looked.set()
+            time.sleep(0.3)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    looked.wait()
+    with services.alone(env):
+        assert services.holder(env) == os.getpid()
+    looking.join()
 
 
 def test_a_taken_port_is_refused_when_demanded_and_avoided_when_not() -> None:
     import socket
 
     with socket.socket() as listening:
-        listening.bind((services.HOST, 0))
+        listening.bind((HOST, 0))
         listening.listen()
         taken = listening.getsockname()[1]
         assert services.free_port(taken) != taken
-        with pytest.raises(InputError, match="a port must be free"):
-            services.demanded_port(taken)
+        with pytest.raises(InputError, match=f"a port must be free .got {taken}, which is taken by .*{os.getpid()}"):
+            demanded_port(taken)
 
 
 def _pids(service: Service) -> list[int]:

@@ -60,8 +60,9 @@ def test_audio_comes_as_samples_with_their_rate_or_as_a_path(tmp_path: Path) -> 
     assert rows == [0, 1, 2]
     assert [len(samples) for samples in (file, given, slow)] == [2400, 1600, 800]
     np.testing.assert_array_equal(given, tone(0.2))
-    ((bare,)) = read("audio", {"samples": [tone(0.2)]}, ["path"])[1]
-    np.testing.assert_array_equal(bare, tone(0.2))
+    for rate in ({}, {"sample_rate": [None]}):
+        ((bare,)) = read("audio", {"samples": [tone(0.2)], **rate}, ["path"])[1]
+        np.testing.assert_array_equal(bare, tone(0.2))
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,8 @@ def test_audio_comes_as_samples_with_their_rate_or_as_a_path(tmp_path: Path) -> 
         ("tokens", {"x": ["a b"]}, ["x"], r"column 'x' must hold a list of tokens \(row 0 has 'a b'\)"),
         ("audio", {"samples": [[0.1, float("nan")]]}, ["path"], r"\(row 0 has NaN or infinite ones\)"),
         ("audio", {"samples": [[[0.1, 0.2]]]}, ["path"], r"of one channel \(row 0 has several channels\)"),
+        ("audio", {"samples": [[0.1]], "sample_rate": [1]}, ["path"], r"1,000,000 Hz \(row 0 has 1\): mend it"),
+        ("audio", {"samples": [[0.1]], "sample_rate": [0]}, ["path"], r"from 1,000 to 1,000,000 Hz \(row 0 has 0\)"),
         ("audio", {"path": [None]}, ["path"], r"each row must have a path or samples \(row 0 has neither\)"),
         ("text", {"y": ["a"]}, ["x"], r"the table must have the column 'x' \(it has \['y'\]\): add or rename it"),
         ("numeric", {"a": [1.0]}, ["a", "b"], r"the table must have the column 'b' \(it has \['a'\]\)"),

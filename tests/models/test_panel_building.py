@@ -178,6 +178,8 @@ def broken(change: str) -> tuple[Facts, np.ndarray, np.ndarray, Columns]:
         ids, stamps, columns = ids[keep], stamps[keep], {name: values[keep] for name, values in columns.items()}
     elif change == "infinite":
         columns["y"][np.flatnonzero(ids == "a")[0]] = np.inf
+    elif change == "far apart":
+        stamps[last] += 2_000_000 * DAY
     elif change == "empty":
         ids, stamps, columns = ids[:0], stamps[:0], {name: values[:0] for name, values in columns.items()}
     return facts, ids, stamps, columns
@@ -192,6 +194,7 @@ def broken(change: str) -> tuple[Facts, np.ndarray, np.ndarray, Columns]:
         ("unobserved", r"must have an observed target \(got none for 'b'\): leave it out or give its history"),
         ("short", r"5 steps past the last target \(got 4 for 'b'\): add rows for the horizon, with the target empty"),
         ("infinite", r"numbers in column 'y' must be finite \(got inf of 'a'\): leave that row out or mend it"),
+        ("far apart", r"missing for each row \(got 30 rows over 2,000,032 steps, 2,000,012 of them of 'b'\): check"),
         ("empty", r"there must be rows to predict from \(got none\): give each item's history"),
     ],
 )

@@ -18,11 +18,13 @@ from models.problem import Forecast
 from tasks import store
 from tasks.evaluate import EvaluateConfig, evaluate_model
 from tasks.fit import FitConfig, fit_model
+from tasks.gate import GateConfig, judge_model
 from tasks.ingest import SeriesData, ingest_table
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.prepare import SplitConfig, prepare_dataset
-from tasks.references import Dataset, Evaluation, Model, ModelVersion, Report, StudyResult, Table
-from tasks.register import RegisterConfig, find_rival, register_model
+from tasks.profile import profile_table
+from tasks.references import Dataset, Decision, Evaluation, Model, ModelVersion, Report, StudyResult, Table
+from tasks.register import find_rival, register_model
 from tasks.report import write_report
 from tasks.search import SearchConfig, search_models
 
@@ -45,12 +47,14 @@ class Stages:
     study: StudyResult
     model: Model
     evaluation: Evaluation
+    decision: Decision
     report: Report
 
-    def register(self, name: str, rival: ModelVersion | None, promote: Any = "auto") -> ModelVersion:
+    def register(self, name: str, rival: ModelVersion | None, **gate: Any) -> ModelVersion:
         experiment = {"name": name, "data": self.data.model_dump(mode="json"), "problem": {"horizon": HORIZON}}
-        config = RegisterConfig(promote=promote)
-        return register_model.fn(name, experiment, self.model, rival, self.evaluation, self.report, config)
+        decision = judge_model.fn(self.model, self.evaluation, GateConfig(**gate)) if gate else self.decision
+        profile = profile_table.fn(self.table, self.dataset, self.evaluation)
+        return register_model.fn(name, experiment, self.model, rival, self.evaluation, decision, self.report, profile)
 
     def measured_against(self, name: str) -> tuple[Stages, ModelVersion | None]:
         """Return the same with an evaluation beside the champion of ``name``, and that champion."""
@@ -60,8 +64,9 @@ class Stages:
     def proved(self, model: Model, rival: ModelVersion | None = None) -> Stages:
         """Return the same with another model and its evaluation."""
         evaluation = evaluate_model.fn(model, self.dataset, rival, EvaluateConfig(baselines=["last_value"]))
-        report = write_report.fn(self.table, self.dataset, self.study, model, evaluation)
-        return replace(self, model=model, evaluation=evaluation, report=report)
+        decision = judge_model.fn(model, evaluation, GateConfig())
+        report = write_report.fn(self.table, self.dataset, self.study, model, evaluation, decision)
+        return replace(self, model=model, evaluation=evaluation, decision=decision, report=report)
 
 
 def sales(seed: int = 0) -> pl.DataFrame:
@@ -105,8 +110,9 @@ def run_stages(directory: Path) -> Stages:
     study = search_models.fn(dataset, SearchConfig(time_budget="60s", max_trials=2, max_steps=20))
     model = fit_model.fn(dataset, study, FitConfig())
     evaluation = evaluate_model.fn(model, dataset, None, EvaluateConfig(baselines=["last_value"]))
-    report = write_report.fn(table, dataset, study, model, evaluation)
-    return Stages(data, table, dataset, study, model, evaluation, report)
+    decision = judge_model.fn(model, evaluation, GateConfig())
+    report = write_report.fn(table, dataset, study, model, evaluation, decision)
+    return Stages(data, table, dataset, study, model, evaluation, decision, report)
 
 
 def untrained(dataset: Dataset, seed: int, noise: float = 0.0, head: str = "direct") -> Model:
@@ -130,11 +136,14 @@ def untrained(dataset: Dataset, seed: int, noise: float = 0.0, head: str = "dire
     return Model(key.uri, key.fingerprint, "forecast", 1, 1)
 
 
-def register_untrained(name: str, rows: pl.DataFrame, directory: Path, horizon: int, **roles: Any) -> ModelVersion:
-    """Prepare ``rows``, evaluate a bundle that has learned nothing on them, and register it."""
+def register_untrained(
+    name: str, rows: pl.DataFrame, directory: Path, horizon: int, windows: int = 1, **roles: Any
+) -> ModelVersion:
+    """Prepare ``rows``, evaluate a bundle that has learned nothing on ``windows`` of each series, and register it."""
     rows.write_parquet(directory / f"{name}.parquet")
     data = SeriesData(source=str(directory / f"{name}.parquet"), **roles)
-    dataset = prepare_dataset.fn(ingest_table.fn(data), Forecast(horizon=horizon), SplitConfig())
+    table = ingest_table.fn(data)
+    dataset = prepare_dataset.fn(table, Forecast(horizon=horizon), SplitConfig(test_windows=windows))
     model = untrained(dataset, 0, head="decoder")
     evaluation = evaluate_model.fn(model, dataset, None, EvaluateConfig(baselines=["last_value"]))
 
@@ -145,5 +154,6 @@ def register_untrained(name: str, rows: pl.DataFrame, directory: Path, horizon: 
     key = store.Key("report", 1, Made(name=name), (evaluation.fingerprint,))
     store.commit(key, write)
     experiment = {"name": name, "data": data.model_dump(mode="json")}
-    report = Report(key.uri, key.fingerprint)
-    return register_model.fn(name, experiment, model, None, evaluation, report, RegisterConfig())
+    decision = judge_model.fn(model, evaluation, GateConfig())
+    report, profile = Report(key.uri, key.fingerprint), profile_table.fn(table, dataset, evaluation)
+    return register_model.fn(name, experiment, model, None, evaluation, decision, report, profile)

@@ -12,7 +12,6 @@ from tiny import write_panel
 
 from models.problem import Forecast
 from tasks import store
-from tasks.environment import environment
 from tasks.ingest import SeriesData, ingest_table
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import Dataset
@@ -40,7 +39,6 @@ def worker(dataset: Dataset, search: SearchConfig, work: Path, name: str = "stud
         "kind": "forecast",
         "metric": "mase",
         "study_name": name,
-        "storage": environment().studies_uri,
         "dataset": store.path(dataset),
         "work": work,
         "began": time.time(),

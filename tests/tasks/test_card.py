@@ -31,7 +31,12 @@ EVALUATION: dict[str, Any] = {
 def card(encoding: Encoding = PLAIN, findings: list[dict[str, Any]] | None = None, **changes: Any) -> str:
     facts = make_facts(encoding, **changes).model_dump(mode="json")
     described = {"facts": facts, "members": [{"context_length": 28}, {"context_length": 56}]}
-    return model_card("sales", forecast.card(described, EVALUATION), EVALUATION, findings or [])
+    return written(described, EVALUATION, findings)
+
+
+def written(described: dict[str, Any], evaluation: dict[str, Any], findings: list[dict[str, Any]] | None = None) -> str:
+    schema = forecast.signature(described)[1].inputs
+    return model_card("sales", forecast.card(described, evaluation), evaluation, findings or [], schema)
 
 
 def code_of(text: str) -> str:
@@ -71,9 +76,14 @@ def test_the_card_names_every_column_that_goes_in_and_no_other() -> None:
 def test_the_card_says_how_far_back_the_model_looks(steps: int, said: str) -> None:
     evaluation = EVALUATION | {"reach": [EVALUATION["reach"][0] | {"steps": steps}]}
     described = {"facts": make_facts(PLAIN).model_dump(mode="json"), "members": [{"context_length": 56}]}
-    assert f"## How far back it looks\n\n{said}" in model_card(
-        "sales", forecast.card(described, evaluation), evaluation, []
-    )
+    assert f"## How far back it looks\n\n{said}" in written(described, evaluation)
+
+
+@pytest.mark.parametrize(("frequency", "csv"), [("1d", "; CSV it does not"), ("1", " and CSV.")])
+def test_the_card_says_what_can_be_sent_to_a_server(frequency: str, csv: str) -> None:
+    text = card(frequency=frequency, calendar_width=0)
+    assert "`carousel serve sales` takes JSON and CSV" in text
+    assert f"`mlflow models serve --env-manager local -m models:/sales@champion` takes JSON{csv}" in text
 
 
 def test_findings_stand_with_what_was_done() -> None:

@@ -48,7 +48,9 @@ def held(model_error: float, baseline_error: float, champion_error: float | None
     truth = truth + rng.normal(0, 0.01, truth.shape)
     truth[3, 2] = np.nan
     ids = [f"item {i}" for i in range(40)]
-    return ForecastContest(ids, np.arange(40), np.full(40, 50), truth, np.full(40, 2.0), LEVELS, entries)
+    return ForecastContest(
+        ids, np.arange(40), np.full(40, 50), np.full(40, 50), truth, np.full(40, 2.0), LEVELS, entries
+    )
 
 
 def test_a_model_that_is_ahead_leads_the_board_and_beats_everyone() -> None:
@@ -185,8 +187,12 @@ def contest_with(home: Path, rival_horizon: int, out: Path) -> dict[str, Any]:
 def test_a_champion_with_at_least_this_horizon_is_compared(home: Path, tmp_path: Path, rival_horizon: int) -> None:
     facts = contest_with(home, rival_horizon, tmp_path / "out")
     mase = {row["kind"]: row["mase"] for row in facts["leaderboard"]}
-    assert facts["beats_champion"] is (mase["lstm"] < mase["champion"])
-    assert facts["tests"]["champion"]["count"] == 16
+    test = facts["tests"]["champion"]
+    assert facts["beats_champion"] is (test["outcome"] == "better")
+    assert test["difference"] == pytest.approx(mase["lstm"] - mase["champion"])
+    assert (test["count"], test["clusters"], test["by"]) == (16, 8, "series")
+    assert set(facts["miscalibration"]) == {"lstm", "champion"}
+    assert all(row["latency_ms"] > 0 for row in facts["leaderboard"] if row["kind"] != "baseline")
 
 
 def test_a_champion_with_a_shorter_horizon_is_not_comparable(home: Path, tmp_path: Path) -> None:

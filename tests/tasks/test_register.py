@@ -21,19 +21,24 @@ from registered import HORIZON, STEPS, Stages, config_of, run_stages, sales, unt
 
 from models import bundle
 from models.problem import Forecast
+from tasks import aliases as aliases_log
 from tasks import registry, store
 from tasks.environment import environment
+from tasks.errors import InputError
 from tasks.ingest import ingest_table
 from tasks.kinds.forecast import evaluate
 from tasks.leaderboard import leaderboard, verdict
 from tasks.predict import predict_table
 from tasks.prepare import SplitConfig, prepare_dataset
+from tasks.promote import Approval, settle_version
 from tasks.references import ModelVersion
-from tasks.register import PROMOTED, find_previous, find_rival
-from tasks.registry import CHALLENGER, CHAMPION, DATA, DECISION, FINGERPRINT, RIVAL
+from tasks.register import find_previous, find_rival
+from tasks.registry import APPROVAL, CHALLENGER, CHAMPION, DATA, DECISION, EFFECT, FINGERPRINT, GATE, P_VALUE, RIVAL
+from tasks.reporting.outcome import outcome
 
 ROOT = Path(__file__).parents[2]
 NAME = "sales"
+FIRST = "promoted: no baseline is better, and there was no champion"
 QUANTILES = [f"q{level / 10:g}" for level in range(1, 10)]
 
 
@@ -102,7 +107,7 @@ def test_the_version_has_the_tags_that_say_what_it_was_made_of(
     tags = client.get_model_version(NAME, "1").tags
     assert tags[FINGERPRINT] == stages.model.fingerprint
     assert tags[DATA] == stages.dataset.fingerprint
-    assert tags[DECISION] == PROMOTED
+    assert (tags[GATE], tags[DECISION]) == ("passed", FIRST)
     assert tags["best_baseline"] == "last_value"
     assert tags["carousel.code"] == "0.1.0"
     assert RIVAL not in tags
@@ -130,6 +135,20 @@ def test_the_run_has_metrics_parameters_report_card_and_experiment(
     assert registry.load_experiment(NAME)["problem"] == {"horizon": HORIZON}
 
 
+def test_the_run_has_its_data_as_input_and_the_trials_as_children(
+    stages: Stages, version: ModelVersion, client: MlflowClient
+) -> None:
+    run = client.get_run(version.run_id)
+    (used,) = run.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("sales.parquet", stages.dataset.fingerprint)
+    assert json.loads(used.dataset.profile) == {"rows": 6 * STEPS, "items": 6}
+    assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "training")]
+    trials = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'")
+    assert sorted(trial.data.tags["carousel.trial"] for trial in trials) == ["0", "1"]
+    assert {trial.info.status for trial in trials} == {"FINISHED"}
+    assert all("best_mase" in trial.data.metrics and trial.data.params for trial in trials)
+
+
 def test_the_card_is_the_description_of_the_version(version: ModelVersion, client: MlflowClient) -> None:
     card = client.get_model_version(NAME, "1").description
     assert card is not None
@@ -155,7 +174,8 @@ def test_the_leaderboard_has_the_versions_and_the_baselines_of_the_champion(
     stages: Stages, version: ModelVersion
 ) -> None:
     (rows,) = leaderboard(NAME)
-    assert list(rows[0]) == ["model", "what", "alias", "MASE", "WQL", "sMAPE", "in 80 %", "age"]
+    assert list(rows[0]) == ["model", "what", "alias", "MASE", "WQL", "sMAPE", "in 80 %", "data", "age"]
+    assert {row["data"] for row in rows} == {stages.dataset.fingerprint[:6]}
     assert [(row["what"], row["alias"]) for row in rows] == [("version 1", "challenger, champion"), ("last_value", "")]
     assert rows[0]["MASE"] < rows[1]["MASE"]
     assert verdict(version)[0].startswith("lstm ")
@@ -325,7 +345,7 @@ def test_a_registration_that_was_cut_off_goes_on_from_there(
     assert again == whole.__class__(name, number, whole.fingerprint, whole.run_id, True)
     assert state_of(client, name)[0] == logged
     assert aliases(client, name) == {CHALLENGER: number, CHAMPION: number}
-    assert client.get_model_version(name, number).tags[DECISION] == PROMOTED
+    assert client.get_model_version(name, number).tags[DECISION] == FIRST
 
 
 def test_a_run_that_was_cut_off_is_marked_and_logged_anew(stages: Stages, client: MlflowClient) -> None:
@@ -368,7 +388,9 @@ def test_a_worse_challenger_does_not_take_the_championship(
     assert (registered.version, registered.champion) == ("2", False)
     assert aliases(client, name) == {CHALLENGER: "2", CHAMPION: "1"}
     tags = client.get_model_version(name, "2").tags
-    assert (tags[RIVAL], tags[DECISION]) == ("1", "the baseline last_value is better")
+    assert (tags[RIVAL], tags[GATE]) == ("1", "refused")
+    assert tags[DECISION].startswith("not promoted: the baseline last_value is better; it is not shown to be better ")
+    assert float(tags[EFFECT]) > 0.1
     assert find_rival.fn(name, worse.model) == best
     assert worse.register(name, find_rival.fn(name, worse.model)) == registered
 
@@ -386,8 +408,39 @@ def test_a_better_challenger_takes_the_championship_from_the_one_it_was_measured
     assert better.evaluation.beats_champion
     registered = better.register(name, rival)
     assert (registered.version, registered.champion) == ("2", True)
-    assert client.get_model_version(name, "2").tags[RIVAL] == "1"
+    tags = client.get_model_version(name, "2").tags
+    assert (tags[RIVAL], tags[GATE]) == ("1", "passed")
+    assert float(tags[P_VALUE]) < 0.05
+    assert float(tags[EFFECT]) < 0
+    evidence = json.loads((registry.files(registered) / "decision.json").read_text())
+    assert tags[DECISION] == evidence["outcome"] == f"promoted: {better.decision.reason}"
+    assert evidence["against"]["p_value"] == pytest.approx(float(tags[P_VALUE]), rel=1e-3)
+    assert [check["name"] for check in evidence["checks"]] == ["baselines", "champion", "calibration"]
     assert not registry.resolve(f"{name}/1").champion
+    changes = [(one.alias, one.before, one.after, one.by) for one in aliases_log.history(name)]
+    assert changes == [
+        (CHALLENGER, None, "1", "the gate"), (CHALLENGER, "1", "2", "the gate"),
+        (CHAMPION, None, "1", "unknown"), (CHAMPION, "1", "2", "the gate"),
+    ]  # fmt: skip
+    assert aliases_log.history(name)[-1].why == better.decision.reason
+
+
+def test_the_artifact_of_the_run_has_the_decision_and_each_condition(stages: Stages, version: ModelVersion) -> None:
+    facts = json.loads((store.path(stages.evaluation) / "evaluation.json").read_text())
+    evidence = json.loads((store.path(stages.decision) / "decision.json").read_text())
+    text = outcome(version, facts, evidence, "links")
+    assert text.startswith(f"# {NAME} version 1: {FIRST}\n\n- lstm ")
+    assert "| gate | asked | found | |" in text
+    assert "| baselines | none is better | lstm " in text
+    assert "| champion | shown to be better, p < 0.05 | there is none | met |" in text
+
+
+def test_a_limit_of_the_gate_keeps_a_version_from_becoming_champion(stages: Stages, client: MlflowClient) -> None:
+    registered = stages.register("slow", None, max_latency_ms=1e-6, max_size_mb=1e-6)
+    assert not registered.champion
+    decision = client.get_model_version("slow", "1").tags[DECISION]
+    assert decision.startswith("not promoted: its latency is ")
+    assert "; its size is " in decision
 
 
 def test_a_champion_that_it_was_not_measured_against_is_not_replaced(stages: Stages, client: MlflowClient) -> None:
@@ -397,14 +450,51 @@ def test_a_champion_that_it_was_not_measured_against_is_not_replaced(stages: Sta
     registered = stages.register(name, None)
     assert not registered.champion
     decision = client.get_model_version(name, "2").tags[DECISION]
-    assert decision == "version 1 became champion meanwhile, and was not compared"
+    assert decision == "not promoted: version 1 became champion meanwhile, and was not compared"
 
 
 def test_with_promotion_off_a_version_stays_challenger(stages: Stages, client: MlflowClient) -> None:
     registered = stages.register("never", None, promote="never")
     assert not registered.champion
     assert aliases(client, "never") == {CHALLENGER: "1"}
-    assert client.get_model_version("never", "1").tags[DECISION] == "register.promote is never"
+    tags = client.get_model_version("never", "1").tags
+    assert tags[GATE] == "passed"
+    assert tags[DECISION].startswith("not promoted: register.promote is never, else the gate had let it pass: ")
+
+
+def test_where_somebody_is_to_approve_a_version_that_passed_waits_and_says_who_gives_it(
+    stages: Stages, client: MlflowClient
+) -> None:
+    name = "asked"
+    registered = stages.register(name, None, promote="approve")
+    assert (registered.champion, registered.waits) == (False, True)
+    assert aliases(client, name) == {CHALLENGER: "1"}
+    tags = client.get_model_version(name, "1").tags
+    assert (tags[GATE], tags[APPROVAL]) == ("passed", "waits")
+    assert tags[DECISION] == f"waits for approval ('carousel promote asked/1' gives it): {stages.decision.reason}"
+    again = stages.register(name, None, promote="approve")
+    assert (again.version, again.waits) == ("1", True)
+
+    approved = settle_version.fn(registered, Approval(answer="promote", comment="seen"))
+    assert (approved.champion, approved.waits) == (True, False)
+    told = client.get_model_version(name, "1").tags[DECISION]
+    assert told == f"promoted: Prefect, run without a name approved (seen); {stages.decision.reason}"
+    assert not stages.register(name, None, promote="approve").waits, "nobody is asked twice"
+
+
+def test_what_the_gate_refused_is_asked_of_nobody(stages: Stages, client: MlflowClient) -> None:
+    registered = stages.register("slow again", None, promote="approve", max_latency_ms=1e-6)
+    assert not registered.waits
+    assert client.get_model_version("slow again", "1").tags[DECISION].startswith("not promoted: its latency is ")
+
+
+@pytest.mark.parametrize("name", ["..", "../../away", "a/../../b", ".hidden"])
+def test_a_name_that_leads_out_of_the_home_is_refused_and_writes_nothing(stages: Stages, name: str) -> None:
+    around = environment().root.parent
+    before = set(around.rglob("*"))
+    with pytest.raises(InputError, match="name must"):
+        stages.register(name, None)
+    assert set(around.rglob("*")) == before
 
 
 def test_the_first_model_of_a_name_has_no_rival(stages: Stages) -> None:

@@ -18,9 +18,10 @@ from pydantic import BaseModel
 
 from tasks import store
 from tasks.environment import environment
+from tasks.gate import GateConfig, decide
 from tasks.kinds.forecast_evaluation import headed
 from tasks.kinds.metric import Metric
-from tasks.references import Dataset, Evaluation, Model, StudyResult, Table
+from tasks.references import Dataset, Decision, Evaluation, Model, StudyResult, Table
 from tasks.report import write_report
 from tasks.reporting import error_sections, forecast_sections
 from tasks.reporting.page import Findings, render
@@ -45,7 +46,7 @@ def evaluated(model_error: float = 0.5) -> dict[str, Any]:
         Forecaster("last_value", "baseline", truth[:, :, None] + 30 + spread, 0.1),
     ]
     ids = [HOSTILE, *"abcde"]
-    held = ForecastContest(ids, np.arange(6), np.full(6, 8), truth, np.full(6, 2.0), LEVELS, entries)
+    held = ForecastContest(ids, np.arange(6), np.full(6, 8), np.full(6, 8), truth, np.full(6, 2.0), LEVELS, entries)
     facts = forecast_contest.summary(held) | {"season_length": 4, "frequency": "15m"}
     return json.loads(json.dumps(headed(facts, ["load"])))
 
@@ -83,6 +84,7 @@ def findings(**changes: Any) -> Findings:
     whole = Findings(
         table={"target": ["load"], "rows": 72, "items": 6, "findings": []},
         evaluation=evaluated(),
+        decision=decide(evaluated(), 1.5, GateConfig(max_size_mb=2)),
         sections=drawn([example(HOSTILE), example("b")], SERIES),
         model={"members": [{"core": {"layers": 2, "dropout": 0.125}}, {"core": {"layers": 1}}]},
         study=StudySummary("study-1", trials, {"core": 0.75, HOSTILE: 0.25}),
@@ -145,6 +147,8 @@ def test_the_page_says_what_was_found() -> None:
         "9 trials: 3 complete, 6 pruned", "gaps warning y 1,203 2", "core.layers 2 1", "core.dropout 0.125",
         "search: 6 trials pruned 18.0 s", "Windows won 100 % against linear", "In 80 % 100.0 % lstm",
         "Difference in MASE −0.250", "search 2 min 05 s", "study study-1", "0123456789abcdef",
+        "The gate to champion Passed: no baseline is better, and it is better than champion v2: MASE 0.25",
+        "Champion shown to be better, p < 0.05 MASE 0.25 against 1.5, 83.3 % less", "Size at most 2 MB 1.5 MB met",
     ):  # fmt: skip
         assert told in shown, told
 
@@ -305,14 +309,17 @@ def test_the_stage_writes_one_file_from_references_alone(home: Path) -> None:
     study = StudyResult(*made("search"), "study-1", 7, 0.5, 20.0)
     model = Model(*made("fit", model=whole.model), "forecast", 2, 100)
     evaluation = Evaluation(*made("evaluate"), "linear", True, True)
-    report = write_report.fn(table, dataset, study, model, evaluation)
+    refused = decide(evaluated(30), 1.5, GateConfig())
+    decision = Decision(*made("gate", decision=refused), False, False, refused["reason"])
+    report = write_report.fn(table, dataset, study, model, evaluation, decision)
     assert sorted(path.name for path in store.path(report).iterdir()) == ["manifest.json", "report.html"]
     shown = " ".join(Page((store.path(report) / "report.html").read_text()).shown.split())
     assert "7 trials: 5 complete, 2 pruned" in shown
     assert "fit 7.5 s" in shown
     assert "1203 steps of" in shown
     assert "b 0.750 0.500 a 0.500 1.000" in shown
-    assert write_report.fn(table, dataset, study, model, evaluation) == report
+    assert "Not passed: the baseline linear is better; it is not shown to be better than champion v2" in shown
+    assert write_report.fn(table, dataset, study, model, evaluation, decision) == report
 
 
 def test_a_browser_draws_every_chart_and_runs_no_name(tmp_path: Path) -> None:

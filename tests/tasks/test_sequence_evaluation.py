@@ -42,11 +42,13 @@ def sentences(labels: dict[str, list[str]], items: int = 120, seed: int = 0) -> 
     return pl.DataFrame(rows)
 
 
-def prepared(home: Path, frame: pl.DataFrame, name: str = "texts", seed: int = 0, **section: Any) -> Dataset:
+def prepared(
+    home: Path, frame: pl.DataFrame, name: str = "texts", seed: int = 0, group: str | None = None, **section: Any
+) -> Dataset:
     source = home.parent / f"{name}.parquet"
     frame.write_parquet(source)
     data = SequenceData(source=str(source), input={"kind": "text", "column": "text"}, target="label", **section)
-    return prepare_dataset.fn(ingest_table.fn(data), Classify(), SplitConfig(seed=seed))
+    return prepare_dataset.fn(ingest_table.fn(data), Classify(), SplitConfig(seed=seed, group=group))
 
 
 def untrained(dataset: Dataset, seed: int = 0) -> Model:
@@ -149,7 +151,8 @@ def test_a_champion_is_measured_on_the_sealed_items_that_it_was_not_trained_on(h
     (row,) = (row for row in facts["leaderboard"] if row["kind"] == "champion")
     assert row["items"] == len(fresh)
     assert row["accuracy"] == pytest.approx(1 - fresh["error champion v1"].mean())  # type: ignore[operator]
-    assert facts["beats_champion"] is (fresh["error lstm"].sum() < fresh["error champion v1"].sum())
+    assert facts["beats_champion"] is (facts["tests"]["champion"]["outcome"] == "better")
+    assert set(facts["miscalibration"]) == {"lstm", "champion"}
     assert facts["tests"]["best_baseline"]["count"] == 60
     assert facts["notes"][0] == (
         f"champion v1 was trained on {60 - len(fresh)} of the 60 sealed items: it was measured, and lstm was compared "
@@ -163,6 +166,23 @@ def test_a_champion_of_a_table_that_grew_is_compared_on_nearly_all_sealed_items(
     facts = contest_with(dataset, bundle.load(store.path(untrained(earlier, 1))), tmp_path / "out")
     assert facts["items"] == 64
     assert facts["tests"]["champion"]["count"] >= 60
+
+
+def test_items_of_one_group_are_tested_together_where_groups_are_enough(home: Path, tmp_path: Path) -> None:
+    table = sentences(WORDS, 400).with_columns(author=pl.int_range(pl.len()) // 4)
+    for authors, by, test in (
+        (table, "group", "signed rank"),
+        (table.with_columns(pl.col("author") // 25), "item", "McNemar"),
+    ):
+        dataset = prepared(home, authors, f"by {by}", group="author")
+        facts = facts_of(evaluate_model.fn(untrained(dataset), dataset, None, EvaluateConfig(baselines=["linear"])))
+        found, groups = (
+            facts["tests"]["best_baseline"],
+            len(np.unique(SequenceDataset(store.path(dataset)).sealed_keys[:, 1])),
+        )
+        assert (found["by"], found["test"], found["count"]) == (by, test, facts["items"])
+        assert found["clusters"] == (groups if by == "group" else facts["items"])
+        assert (groups >= 6) is (by == "group")
 
 
 def test_a_champion_that_was_trained_on_nearly_all_sealed_items_is_not_compared(home: Path, tmp_path: Path) -> None:
