@@ -7,6 +7,8 @@ learning rates give no better models than averages do (Haegele et al. 2024), but
 
 from __future__ import annotations
 
+import ctypes
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -176,3 +178,13 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     # oneDNN says no more than this when it finds no room.
     return "memory" in str(error) or str(error).endswith("a primitive")
+
+
+def free_memory() -> None:
+    """Give back what nothing refers to any more: what is left of a large batch may leave no room for half of it."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -18,7 +18,7 @@ from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict
 
-from models.optimisation import Optimisation, begin_with, out_of_memory
+from models.optimisation import Optimisation, begin_with, free_memory, out_of_memory
 from tasks import halving
 from tasks.children import die_with_parent
 from tasks.clock import Clock
@@ -162,6 +162,7 @@ class Worker:
     def climb(self, trial: FrozenTrial) -> None:
         """Train ``trial`` to its next rung, and tell the study how it stands."""
         reporting = handle(self.study, trial)
+        exhausted: str | None = None
         try:
             self._climb(trial, reporting)
         except Diverged as error:
@@ -171,7 +172,10 @@ class Worker:
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            self._halve_batch(trial, reporting, error)
+            # No more of it than this: its frames hold the batch that was too large.
+            exhausted = str(error)
+        if exhausted is not None:
+            self._halve_batch(trial, reporting, exhausted)
         if trial.number not in self._ended:
             reporting.set_user_attr("worker", "")
 
@@ -274,9 +278,10 @@ class Worker:
         )
         self._held = None
 
-    def _halve_batch(self, trial: FrozenTrial, reporting: optuna.Trial, error: BaseException) -> None:
+    def _halve_batch(self, trial: FrozenTrial, reporting: optuna.Trial, error: str) -> None:
         """Let ``trial`` go on with half the batch, from where it stood; one that cannot be halved fails."""
         self._held = None
+        free_memory()
         recipe = self._recipe(trial)
         if recipe.training.batch_size == 1:
             self._end(trial, TrialState.FAIL, failure=f"out of memory with a batch of one: {error}")

@@ -56,7 +56,10 @@ def stamps(home: Path) -> dict[str, int]:
 
 def test_a_run_killed_in_every_stage_goes_on_from_there_and_ends_complete(tmp_path: Path, carousel: Start) -> None:
     write_panel(tmp_path / "panel.parquet", items=2000, steps=300)
-    changes = {"search": {"max_trials": 4, "max_steps": 60}, "fit": {"checkpoint_every": 2, "refit": "always"}}
+    changes = {
+        "search": {"max_trials": 4, "max_steps": 60, "time_budget": "5m"},
+        "fit": {"checkpoint_every": 2, "refit": "always"},
+    }
     experiment, home = write_experiment(tmp_path, changes), tmp_path / "mlruns"
     finished: dict[str, int] = {}
     trials_kept = 0
