@@ -20,8 +20,8 @@ MOST_DEATHS = 5
 NOTE, LOOK = 2.0, 10.0
 """Seconds between notes of how far the search is, and between looks for workers that have fallen silent."""
 
-LATE = 120.0
-"""Seconds past the end of the time budget for which workers that nobody has begun to run are waited for."""
+OVERDUE, LATE = 5.0, 120.0
+"""Seconds past the end of the budget for which workers elsewhere are waited for, and while there is no value yet."""
 
 
 class Budget(Protocol):
@@ -51,6 +51,8 @@ class Crew:
         Raises:
             RuntimeError: workers keep dying, or nobody runs them; the message says what the last one said.
         """
+        from tasks import studies
+
         budget = seconds(self.search.time_budget)
         noted = looked = 0.0
         try:
@@ -64,7 +66,9 @@ class Crew:
                         self._note(progress, elapsed)
                     if self.engine.apart and elapsed - looked > LOOK:
                         looked = elapsed
-                        self._look(elapsed > budget + LATE)
+                        studies.release_silent(self.study, self.storage)
+                    if self.engine.apart and self._is_over(elapsed - budget):
+                        break
         finally:
             self.engine.stop(self.workers)
             for index in range(len(self.workers)):
@@ -102,11 +106,11 @@ class Crew:
         value = f"best {self.metric} {studies.progress(best[0]).best[-1]:.4f}" if best else "first trials"
         progress.update(len(studies.begun(self.study)), elapsed, value)
 
-    def _look(self, late: bool) -> None:
-        """Give back what silent workers hold; a search that is late and has not begun never will."""
+    def _is_over(self, overdue: float) -> bool:
+        """Say whether workers elsewhere, which may never have begun, are waited for no longer."""
         from tasks import studies
 
-        studies.release_silent(self.study, self.storage)
-        if late and not studies.begun(self.study):
+        if overdue > LATE and not studies.begun(self.study):
             told = "no worker has begun within the time budget: is there one for the queue of trials?"
             raise RuntimeError(f"{told} Its first run says: {self.workers[0].log()}")
+        return overdue > OVERDUE and bool(studies.ranked(self.study))

@@ -36,6 +36,11 @@ class PoolRun(Running):
             return None
         return self._state.is_completed()
 
+    @property
+    def taken(self) -> bool:
+        """Whether a worker of the pool has begun it."""
+        return self._state is not None and self._state.is_running()
+
     def log(self) -> str:
         return f"flow run {self.run}: {self._state.name if self._state else 'unknown'}: {self._message()}"
 
@@ -82,8 +87,10 @@ class PoolEngine(Engine):
         return PoolRun(self.client, run.id, f"{index}-{attempt}")
 
     def stop(self, workers: Sequence[Running]) -> None:
-        from prefect.states import Cancelling
+        from prefect.states import Cancelled, Cancelling
 
         for worker in workers:
             if isinstance(worker, PoolRun) and worker.succeeded() is None:
-                self.client.set_flow_run_state(worker.run, Cancelling(message="The search is over."))
+                # A worker of the pool ends what it runs; what nobody has taken has no process to be ended.
+                state = Cancelling if worker.taken else Cancelled
+                self.client.set_flow_run_state(worker.run, state(message="The search is over."), force=True)
