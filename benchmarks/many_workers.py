@@ -39,7 +39,7 @@ from tasks.search import SearchConfig
 RESULT = Path(__file__).parent / "results" / "many_workers.json"
 TRIALS, SILENCE = 60, 25
 SPACE = {"core": ["stacked_lstm"], "hidden_size": [64], "patch_length": [4], "head": ["direct"], "batch_size": [64]}
-SEARCH = SearchConfig(time_budget="1h", max_trials=TRIALS, max_steps=1500, space=SPACE)
+SEARCH = SearchConfig(time_budget="1h", max_trials=TRIALS, max_steps=400, space=SPACE)
 Stand = dict[int, tuple[str, list[float]]]
 
 
