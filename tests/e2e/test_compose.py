@@ -24,6 +24,7 @@ from operated import wait_for
 
 from carousel.authentication import HOST
 from carousel.services import Addresses, free_port, prefect_client
+from tasks.registry import load_experiment
 from tests.conftest import tiny_experiment, write_series
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -35,6 +36,7 @@ FILLED = {
     "CAROUSEL_USER": "operator",
     "CAROUSEL_PASSWORD": "correct-horse",
     "CAROUSEL_WORKERS": "1",
+    "MLFLOW_WORKERS": "1",
 }
 
 
@@ -53,9 +55,10 @@ class Team:
 
 
 @pytest.fixture(scope="module")
-def team(postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+def team(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     directory = tmp_path_factory.mktemp("team")
-    databases = _databases(os.environ.get("CAROUSEL_TEST_POSTGRESQL") or postgresql)
+    (directory / "home").mkdir()
+    databases = _databases(os.environ.get("CAROUSEL_TEST_POSTGRESQL") or request.getfixturevalue("postgresql"))
     composed = _composed(directory, databases)
     try:
         yield _started(composed, databases)
@@ -130,7 +133,9 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("known")
-def test_a_run_of_the_deployment_ends_as_a_version_with_artifacts_in_s3_and_tables_in_postgresql(team: Team) -> None:
+def test_a_run_of_the_deployment_ends_as_a_version_with_artifacts_in_s3_and_tables_in_postgresql(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = team.composed.directory
     write_series(directory / "tiny.csv", days=80)
     (directory / "tiny.yaml").write_text(yaml.safe_dump(tiny_experiment("tiny.csv")))
@@ -149,6 +154,9 @@ def test_a_run_of_the_deployment_ends_as_a_version_with_artifacts_in_s3_and_tabl
     assert {state for (state,) in team.rows("optuna", "SELECT state FROM trials")} >= {"COMPLETE"}
     kept = _objects(team)
     assert any(name.startswith("artifacts/") and name.endswith(".safetensors") for name in kept), kept
+    assert not (directory / "home" / "artifacts").exists(), "no machine keeps what others need"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", team.addresses.mlflow)
+    assert load_experiment("tiny@challenger")["problem"]["horizon"] == 4
 
 
 def _objects(team: Team) -> list[str]:
