@@ -147,7 +147,7 @@ def test_a_run_of_the_deployment_ends_as_a_version_with_artifacts_in_s3_and_tabl
             state = client.read_flow_run(run.id).state
             return state if state and state.is_final() else None
 
-        state = wait_for(final, 200, "the run did not end", pause=0.5)
+        state = wait_for(final, 200, "the run did not end")
     assert state.is_completed(), f"{state} {team.composed.log('worker')}"
     [(model, version)] = team.rows("mlflow", "SELECT name, version FROM model_versions")
     assert (model, int(version)) == ("tiny", 1)

@@ -112,7 +112,7 @@ class Composed:
             assert self.processes[name].poll() is None, self.log(name)
             return subprocess.run(command, capture_output=True).returncode == 0
 
-        wait_for(well, seconds, f"{name} is not well: {self.log(name)}", pause=0.5)
+        wait_for(well, seconds, f"{name} is not well: {self.log(name)}", pause=1.5)
 
     def stop(self) -> None:
         for process in reversed(self.processes.values()):
