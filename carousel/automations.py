@@ -75,9 +75,11 @@ def automations(flows: list[str], retrain: UUID) -> list[AutomationCore]:
     from prefect.events.actions import ChangeFlowRunState, RunDeployment
     from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
+    # A search replaces those of its workers that have crashed.
+    on_their_own = [name for name in flows if name != "trial-worker"]
     again = EventTrigger(
         match={"prefect.resource.id": _RUNS, "prefect.run-count": [str(begun) for begun in range(ATTEMPTS)]},
-        match_related=[_of(flows), {"prefect.resource.role": "deployment"}],
+        match_related=[_of(on_their_own), {"prefect.resource.role": "deployment"}],
         expect={"prefect.flow-run.Crashed"},
         for_each={"prefect.resource.id"},
     )

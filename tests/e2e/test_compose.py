@@ -7,6 +7,7 @@ which Prefect makes no tables, so here they are in SQLite; ``CAROUSEL_TEST_POSTG
 from __future__ import annotations
 
 import os
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -154,6 +155,7 @@ def test_a_run_of_the_deployment_ends_as_a_version_with_artifacts_in_s3_and_tabl
     assert {state for (state,) in team.rows("optuna", "SELECT state FROM trials")} >= {"COMPLETE"}
     kept = _objects(team)
     assert any(name.startswith("artifacts/") and name.endswith(".safetensors") for name in kept), kept
+    assert any(re.fullmatch(r"stages/ingest/\w+/manifest.json", name) for name in kept), kept
     assert not (directory / "home" / "artifacts").exists(), "no machine keeps what others need"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", team.addresses.mlflow)
     assert load_experiment("tiny@challenger")["problem"]["horizon"] == 4

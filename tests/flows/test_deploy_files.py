@@ -147,8 +147,10 @@ def test_the_image_is_pinned_copies_what_there_is_and_runs_as_nobody_special() -
     assert all((ROOT / source).exists() for source in copied)
     let_through = [line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().split() if line[0] == "!"]
     assert sorted(copied) == sorted(let_through)
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    assert {package.split(".")[0] for package in packages} <= set(copied)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert {package.split(".")[0] for package in project["tool"]["setuptools"]["packages"]} <= set(copied)
+    [extras] = re.findall(r'^ARG EXTRAS="(.*)"$', DOCKERFILE, re.MULTILINE)
+    assert set(extras.split(",")) <= set(project["project"]["optional-dependencies"])
     users = re.findall(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE)
     assert users == [("1001", "1001")]
     after = DOCKERFILE[DOCKERFILE.index("USER 1001") :]
