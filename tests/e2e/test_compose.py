@@ -22,6 +22,7 @@ import pytest
 import yaml
 from composed import DEPLOY, Composed, example
 from operated import wait_for
+from prefect.client.orchestration import SyncPrefectClient
 
 from carousel.authentication import HOST
 from carousel.services import Addresses, free_port, prefect_client
@@ -39,6 +40,7 @@ FILLED = {
     "CAROUSEL_WORKERS": "1",
     "MLFLOW_WORKERS": "1",
 }
+OTHERS = "another team's flow"
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,11 @@ def _started(composed: Composed, databases: str) -> Team:
     assert made.returncode == 0, made.stderr
     composed.start("mlflow")
     composed.healthy("prefect", 120)
+    addresses = Addresses(
+        f"http://{composed.replaced['prefect:4200']}", f"http://{composed.replaced['mlflow:5000']}", True
+    )
+    with _client(addresses) as client:
+        client.create_deployment(client.create_flow_from_name(OTHERS), "retrain")
     registered = composed.run("deploy")
     assert registered.returncode == 0, registered.stderr
     composed.healthy("mlflow", 120)
@@ -121,9 +128,6 @@ def _started(composed: Composed, databases: str) -> Team:
         composed.start(name)
     for name in ("worker", "trial-worker"):
         composed.healthy(name, 60)
-    addresses = Addresses(
-        f"http://{composed.replaced['prefect:4200']}", f"http://{composed.replaced['mlflow:5000']}", True
-    )
     return Team(composed, addresses, f"http://{objects}", databases)
 
 
@@ -183,26 +187,23 @@ def test_nobody_gets_in_without_the_password(team: Team) -> None:
     assert "set CAROUSEL_AUTH=user:password as where it was started" in refused.stderr
 
 
-@pytest.mark.usefixtures("known")
-def test_deploying_again_leaves_schedules_and_what_others_have_on_the_server(team: Team) -> None:
-    from prefect.client.schemas.actions import DeploymentScheduleCreate
-    from prefect.client.schemas.schedules import CronSchedule
+def test_what_others_have_on_the_server_is_left_alone(team: Team) -> None:
+    with _client(team.addresses) as client:
+        ours, theirs = (client.read_deployment_by_name(f"{flow}/retrain") for flow in ("retrain", OTHERS))
+        assert (theirs.work_pool_name, theirs.entrypoint, theirs.schedules) == (None, None, [])
+        assert ours.pull_steps[0]["prefect.deployments.steps.set_working_directory"]["directory"] == str(
+            team.composed.directory
+        )
+        automations = client.read_automations()
+    [degraded] = [one for one in automations if "degraded" in one.name]
+    assert [action.deployment_id for action in degraded.actions] == [ours.id]
+    [silent] = [one for one in automations if "silent" in one.name]
+    assert OTHERS not in silent.trigger.match_related.model_dump()["prefect.resource.name"]
 
-    with prefect_client(team.addresses) as client:
-        ours = client.read_deployment_by_name("retrain/retrain")
-        added = DeploymentScheduleCreate(schedule=CronSchedule(cron="30 4 * * *"), parameters={"model": "tiny"})
-        client.create_deployment_schedules(ours.id, [added])
-        theirs = client.create_deployment(client.create_flow_from_name("another team's"), "retrain")
-        before = {one.name: one.id for one in client.read_automations()}
-        done = team.composed.run("deploy")
-        assert done.returncode == 0, done.stderr
-        assert "retrain" in done.stdout
-        [schedule] = client.read_deployment(ours.id).schedules
-        assert (schedule.schedule.cron, schedule.parameters) == ("30 4 * * *", {"model": "tiny"})
-        assert {one.name: one.id for one in client.read_automations()} == before
-        [degraded] = [one for one in client.read_automations() if "degraded" in one.name]
-        assert [action.deployment_id for action in degraded.actions] == [ours.id]
-        assert client.read_deployment(theirs).schedules == []
+
+def _client(addresses: Addresses) -> SyncPrefectClient:
+    known = f"{FILLED['CAROUSEL_USER']}:{FILLED['CAROUSEL_PASSWORD']}"
+    return SyncPrefectClient(addresses.prefect_api, auth_string=known)
 
 
 def _refusal(url: str) -> int:
