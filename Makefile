@@ -38,7 +38,7 @@ $(VENV)/.examples: $(VENV)/.created pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.development: $(VENV)/.created pyproject.toml constraints.txt
-	$(INSTALL) --editable '.[dev,examples,postgresql]'
+	$(INSTALL) --editable '.[dev,examples,postgresql,ray,s3]'
 	touch $@ $(VENV)/.examples
 
 examples/data/.written: $(VENV)/.examples examples/make_data.py $(wildcard examples/data_sources/*.py)

