@@ -1,0 +1,95 @@
+"""Whether what is installed lies in the ranges of ``pyproject.toml``; some of them are there because others break."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from carousel.doctor.findings import Fault, Found, broken
+from carousel.doctor.place import Place
+
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+BREAKS = {
+    "fastapi": "with another one Prefect's server does not start, or refuses 'prefect deploy'",
+    "sqlalchemy": "with another one the schedules of Prefect create no runs, and nothing says so",
+    "prefect": "Carousel corrects this version's server where it loses parameters and heartbeats",
+}
+
+
+def look(place: Place) -> Found:
+    """Compare the interpreter and every required package with the ranges of the project."""
+    yield f"Python {sys.version.partition(' ')[0]}"
+    python = python_range()
+    if not python.contains(sys.version.partition(" ")[0], prereleases=True):
+        received = f"Python {sys.version.partition(' ')[0]}"
+        yield broken(f"Python must be {python}", received, "make the environment anew with such a Python")
+    asked = requirements()
+    yield f"{len(asked)} packages"
+    for one in asked:
+        if fault := _fault(one):
+            yield fault
+    if _installed("lightning") and _installed("pytorch-lightning"):
+        yield broken(
+            "one Lightning must be installed, pytorch-lightning",
+            f"lightning {_installed('lightning')} beside pytorch-lightning {_installed('pytorch-lightning')}",
+            "pip uninstall lightning: callbacks of the one are none to the other",
+        )
+
+
+def python_range() -> SpecifierSet:
+    return SpecifierSet(_project()["requires-python"] if PROJECT.exists() else "")
+
+
+def requirements() -> list[Requirement]:
+    """Return what the project needs, and of the extras what is installed."""
+    needed = [Requirement(line) for line in _lines()]
+    return [one for one in needed if _wanted(one)]
+
+
+def extra_of(package: str) -> str:
+    """Return what ``pip install`` takes for ``package``: the extra of Carousel that has it, if there is one."""
+    if PROJECT.exists():
+        for extra, lines in _project().get("optional-dependencies", {}).items():
+            if extra != "dev" and package in {Requirement(line).name for line in lines}:
+                return f"'carousel[{extra}]'"
+    return package
+
+
+def _wanted(one: Requirement) -> bool:
+    if one.marker is None or one.marker.evaluate({"extra": ""}):
+        return True
+    return one.marker.evaluate() and _installed(one.name) is not None
+
+
+def _lines() -> list[str]:
+    if not PROJECT.exists():
+        return requires("carousel") or []
+    return _project()["dependencies"]
+
+
+def _project() -> dict:
+    return tomllib.loads(PROJECT.read_text())["project"]
+
+
+def _fault(one: Requirement) -> Fault | None:
+    found = _installed(one.name)
+    if found is not None and one.specifier.contains(found, prereleases=True):
+        return None
+    why = f" ({BREAKS[one.name]})" if one.name in BREAKS else ""
+    received = "none" if found is None else found
+    return broken(
+        f"{one.name} must be {one.specifier}{why}", f"{one.name} {received}", f"pip install '{one.name}{one.specifier}'"
+    )
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
