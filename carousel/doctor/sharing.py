@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 from uuid import uuid4
 
@@ -29,14 +28,13 @@ def look(place: Place) -> Found:
     if "file" in _protocols(files):
         files.makedirs(root, exist_ok=True)
     key = f"{root.rstrip('/')}/.doctor-{uuid4().hex}"
-    steps: list[tuple[str, Callable[[], Any]]] = [
-        ("write", lambda: files.pipe_file(key, _CONTENT)),
-        ("read", lambda: files.cat_file(key)),
-        ("delete", lambda: files.rm_file(key)),
-    ]
-    for name, step in steps:
+    for name, method, given in (
+        ("write", "pipe_file", [_CONTENT]),
+        ("read", "cat_file", []),
+        ("delete", "rm_file", []),
+    ):
         try:
-            got = step()
+            got = in_time(files, method, key, *given)
         except Exception as error:
             yield _refused(name, error)
             return
@@ -62,6 +60,19 @@ def opened(url: str) -> tuple[Any, str]:
     if hasattr(files, "retries"):
         files.retries = 1
     return files, root
+
+
+def in_time(files: Any, method: str, *given: Any) -> Any:
+    """Call ``method`` of a file system; one that is asynchronous inside may take ``TIMEOUT`` seconds.
+
+    Raises:
+        FSTimeoutError: it takes longer; botocore's own limits do not hold for a server that accepts and is silent.
+    """
+    if not getattr(files, "async_impl", False):
+        return getattr(files, method)(*given)
+    from fsspec.asyn import sync
+
+    return sync(files.loop, getattr(files, f"_{method}"), *given, timeout=TIMEOUT)
 
 
 def _protocols(files: Any) -> tuple[str, ...]:
@@ -107,8 +118,7 @@ def endpoint(url: str) -> str | None:
         return url
     if protocol in ("gs", "gcs"):
         return "https://storage.googleapis.com"
-    if protocol not in ("s3", "s3a") or importlib.util.find_spec("s3fs") is None:
+    if protocol not in ("s3", "s3a") or find_spec("s3fs") is None:
         return None
     files, _ = opened(url)
-    files.connect()
-    return files.s3.meta.endpoint_url
+    return in_time(files, "connect").meta.endpoint_url
