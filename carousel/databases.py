@@ -131,13 +131,8 @@ def check_databases(env: Environment) -> None:
         InputError: one of them is not of the installed version.
     """
     for owner in SCHEMAS:
-        database(env, owner).check()
-
-
-def database(env: Environment, owner: str) -> Database:
-    """Return the database of the library ``owner`` in the home."""
-    path = env.prefect_home / "prefect.db" if owner == "prefect" else env.root / f"{owner}.db"
-    return Database(owner, path, upgrade_command(owner, f"sqlite:///{path}"))
+        path = env.prefect_home / "prefect.db" if owner == "prefect" else env.root / f"{owner}.db"
+        Database(owner, path, upgrade_command(owner, f"sqlite:///{path}")).check()
 
 
 def upgrade_command(owner: str, uri: str) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from carousel.authentication import HOST
 from carousel.doctor.answers import ask
 from carousel.doctor.findings import Found, broken
 from carousel.doctor.place import Place
@@ -17,9 +18,11 @@ _OURS = ("carousel", "prefect", "mlflow")
 _PROBES = {
     "Prefect": ("/api/flows/filter", {}),
     "MLflow": ("/api/2.0/mlflow/experiments/search", {"max_results": 1}),
-    "a served model": ("/version", None),
+    "a served model": ("/invocations", {}),
 }
-"""What each server answers with 200 only to whom it knows, and the body to ask it with."""
+"""What each server answers only to whom it knows, and the body to ask it with: no model can predict from that one."""
+
+_CLOSED = (401, 403, 404, 405)
 
 
 def look(place: Place) -> Found:
@@ -39,7 +42,8 @@ def _answers(port: int) -> str | None:
     """Return which server answers at ``port`` without a password; None: none does."""
     for name, (path, body) in _PROBES.items():
         try:
-            if ask(f"http://127.0.0.1:{port}{path}", body).status == 200:
+            status = ask(f"http://{HOST}:{port}{path}", body).status
+            if status < 500 and status not in _CLOSED:
                 return name
         except OSError:
             continue

@@ -11,9 +11,8 @@ from uuid import UUID
 
 import yaml
 
-from carousel.databases import database
 from carousel.doctor.answers import ask, prefect_known
-from carousel.doctor.findings import Found, broken, told, warning
+from carousel.doctor.findings import Fault, Found, broken, told, warning
 from carousel.doctor.place import TIMEOUT, Place
 from carousel.doctor.studies import local
 
@@ -28,7 +27,7 @@ def look(place: Place) -> Found:
     """Ask the server, if there is one that runs use together."""
     if (api := place.prefect_api) is None:
         yield "no server: each run starts one for itself"
-        yield from local(database(place.env, "prefect"))
+        yield from local("prefect", place.env.prefect_home / "prefect.db")
         return
     yield api
     try:
@@ -39,7 +38,7 @@ def look(place: Place) -> Found:
         return
     if answer.refused:
         own, theirs = "CAROUSEL_AUTH as where 'carousel up' was started", "PREFECT_API_AUTH_STRING=user:password"
-        received = f"{answer.status}: {'others than are given' if prefect_known() else 'none are given'}"
+        received = f"{answer.status} to {'what is' if prefect_known() else 'none'} given"
         remedy = f"set {own if place.own_prefect else theirs}"
         yield broken("Prefect's server must be told user and password that it knows", received, remedy)
         return
@@ -49,19 +48,20 @@ def look(place: Place) -> Found:
         remedy = "correct PREFECT_API_URL: something else answers there, or a proxy"
         yield broken("Prefect's API must tell its version", f"{answer.status}, and no JSON", remedy)
         return
-    yield from _version(server)
-    yield from _server(api)
-
-
-def _version(server: str) -> Found:
-    client = version("prefect")
     yield f"version {server}"
-    if server != client:
-        different = server.split(".")[:2] != client.split(".")[:2]
-        remedy = f"install prefect {client} on the server, too"
-        yield (broken if different else warning)(
-            "Prefect's server and client must be of one version", f"{server} and {client}", remedy
-        )
+    if fault := _version(server):
+        yield fault
+    if fault is None or fault.level == "warning":
+        yield from _server(api)
+
+
+def _version(server: str) -> Fault | None:
+    client = version("prefect")
+    if server == client:
+        return None
+    kind = warning if server.split(".")[:2] == client.split(".")[:2] else broken
+    remedy = f"install prefect {client} on the server, too"
+    return kind("Prefect's server and client must be of one version", f"{server} and {client}", remedy)
 
 
 def _server(api: str) -> Found:
@@ -129,10 +129,13 @@ def _automations(client: SyncPrefectClient) -> Found:
 
 
 def _late(client: SyncPrefectClient) -> Found:
-    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+
+    from carousel.up import POOL
 
     late = client.read_flow_runs(
-        flow_run_filter=FlowRunFilter.model_validate({"state": {"name": {"any_": ["Late"]}}}), limit=200
+        flow_run_filter=FlowRunFilter.model_validate({"state": {"name": {"any_": ["Late"]}}}),
+        work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [POOL]}}),
     )
     if late:
         yield warning(

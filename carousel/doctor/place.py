@@ -7,6 +7,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from carousel import services
@@ -90,6 +91,12 @@ def place_of(env: Environment) -> Place:
 def elsewhere(url: str) -> bool:
     """Say whether ``url`` leads to another machine."""
     return urlsplit(url).hostname not in (*LOOPBACK, "::1")
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file of an SQLite database; None: ``uri`` is another's."""
+    scheme, _, path = uri.partition(":///")
+    return Path(path.partition("?")[0]).resolve() if scheme.partition("+")[0] == "sqlite" and path else None
 
 
 def names_api(url: str) -> bool:

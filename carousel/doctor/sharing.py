@@ -102,7 +102,7 @@ def _refused(step: str, error: Exception) -> Fault:
         "TimeoutError",
     }:
         remedy = "see that the object store runs and that its endpoint (AWS_ENDPOINT_URL) is reached from this machine"
-        return broken(_RULE, f"no answer: {said}", remedy)
+        return broken(_RULE, f"no answer: {said}" if str(error) else f"no answer within {TIMEOUT:.0f} s", remedy)
     if "PermissionError" in names:
         remedy = f"correct the credentials, or allow them to {step} objects there"
         return broken(_RULE, f"not allowed to {step}: {said}", remedy)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from carousel.databases import SCHEMAS, Database, database, upgrade_command
+from pathlib import Path
+
+from carousel.databases import SCHEMAS, Database, upgrade_command
 from carousel.doctor.connections import check_schema, connected, place_shown
 from carousel.doctor.findings import Found
-from carousel.doctor.place import Place, is_database
+from carousel.doctor.place import Place, sqlite_path
 
 VARIABLE = "CAROUSEL_STUDY_STORAGE"
 
@@ -13,18 +15,17 @@ VARIABLE = "CAROUSEL_STUDY_STORAGE"
 def look(place: Place) -> Found:
     """Open the storage as a search does, but make no tables."""
     uri = place.env.studies_uri
-    if not place.env.study_storage:
-        yield from local(database(place.env, "optuna"))
+    if path := sqlite_path(uri):
+        yield from local("optuna", path)
         return
     with connected(uri, VARIABLE) as connection:
         yield place_shown(uri)
         # The variable stands for the URI, which may hold a password.
-        upgrade = upgrade_command("optuna", uri if not is_database(uri) else f'"${VARIABLE}"')
+        upgrade = upgrade_command("optuna", f'"${VARIABLE}"')
         yield check_schema(connection, "optuna", f"the database of {VARIABLE}", upgrade or "")
 
 
-def local(kept: Database) -> Found:
-    """Check a database in the home."""
-    kept.check()
-    state = f"schema {SCHEMAS[kept.owner].newest}" if kept.path.exists() else "the first run makes it"
-    yield f"{kept.path.name} in the home, {state}"
+def local(owner: str, path: Path) -> Found:
+    """Check the database of ``owner`` in a file, which need not exist yet."""
+    Database(owner, path, upgrade_command(owner, f"sqlite:///{path}")).check()
+    yield f"{path}, schema {SCHEMAS[owner].newest}" if path.exists() else f"{path}, which the first run makes"

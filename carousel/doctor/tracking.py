@@ -6,14 +6,14 @@ import json
 from importlib.metadata import version
 from typing import Any
 
-from carousel.databases import database, upgrade_command
+from carousel.databases import upgrade_command
 from carousel.doctor.answers import Answer, ask, mlflow_known
 from carousel.doctor.artifacts import written
 from carousel.doctor.connections import check_schema, connected, place_shown
 from carousel.doctor.findings import Fault, Found, broken, told, warning
-from carousel.doctor.place import Place, elsewhere, is_database
+from carousel.doctor.place import Place, elsewhere, sqlite_path
 from carousel.doctor.studies import local
-from carousel.doctor.variables import is_file_store
+from carousel.doctor.variables import holds_secret, is_file_store
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 
@@ -21,17 +21,17 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 def look(place: Place) -> Found:
     """Ask the server, or look into the database that clients open themselves."""
     uri = place.tracking_uri
-    if uri.startswith("http"):
+    if is_file_store(uri) or holds_secret(uri):
+        yield f"not asked: the check of the environment says what is wrong with {VARIABLE}"
+    elif uri.startswith("http"):
         yield uri
         yield from _server(uri.rstrip("/"), place)
-    elif is_file_store(uri):
-        yield f"not asked: {VARIABLE} is a directory"
-    elif uri == f"sqlite:///{place.env.root / 'mlflow.db'}":
-        yield from local(database(place.env, "mlflow"))
+    elif path := sqlite_path(uri):
+        yield from local("mlflow", path)
     else:
         with connected(uri, VARIABLE) as connection:
             yield place_shown(uri)
-            upgrade = upgrade_command("mlflow", uri if not is_database(uri) else f'"${VARIABLE}"')
+            upgrade = upgrade_command("mlflow", f'"${VARIABLE}"')
             yield (state := check_schema(connection, "mlflow", f"the database of {VARIABLE}", upgrade or ""))
         if state.startswith("schema"):
             yield from written(uri, remote=False)
@@ -60,7 +60,7 @@ def _refused(uri: str, answer: Answer, place: Place) -> Fault | None:
         own = "CAROUSEL_AUTH as where 'carousel up' was started"
         theirs = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         remedy = f"set {own if place.own_tracking else theirs}"
-        received = "401: others than are given" if mlflow_known() else "401: none are given"
+        received = f"401 to {'what is' if mlflow_known() else 'none'} given"
         return broken("MLflow's server must be told user and password that it knows", received, remedy)
     if answer.status == 403:
         remedy = "start it with --allowed-hosts and the name in the URL, or give this user the right to read"

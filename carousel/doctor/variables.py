@@ -53,6 +53,11 @@ def is_file_store(uri: str) -> bool:
     return bool(uri) and (uri.startswith("file:") or "://" not in uri) and not uri.startswith("databricks")
 
 
+def holds_secret(uri: str) -> bool:
+    """Say whether ``uri`` leads to a server by a URL that holds a password, which ``tasks.registry`` refuses."""
+    return uri.startswith("http") and re.search(SECRET, uri) is not None
+
+
 def _unknown(name: str) -> Fault:
     rule = "a variable that begins with CAROUSEL_ should be one that Carousel reads"
     if near := get_close_matches(name, KNOWN, n=1, cutoff=0.8):
@@ -67,7 +72,7 @@ def _tracking(uri: str) -> Found:
             uri,
             "unset it, or set a server's URL or sqlite:///PATH/mlflow.db; 'mlflow migrate-filestore' moves old runs",
         )
-    if uri.startswith("http") and re.search(SECRET, uri):
+    if holds_secret(uri):
         yield broken(
             "MLFLOW_TRACKING_URI must not hold a password or token: MLflow prints it",
             "one that is not shown",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -43,37 +44,38 @@ def look(place: Place) -> Found:
 
 
 def python_range() -> SpecifierSet:
-    return SpecifierSet(_project()["requires-python"] if PROJECT.exists() else "")
+    if PROJECT.exists():
+        return SpecifierSet(_project()["requires-python"])
+    return SpecifierSet(metadata("carousel")["Requires-Python"] or "")
 
 
 def requirements() -> list[Requirement]:
-    """Return what the project needs, and of the extras what is installed."""
-    needed = [Requirement(line) for line in _lines()]
-    return [one for one in needed if _wanted(one)]
+    """Return what the project needs, and of its extras what is installed."""
+    return [one for extra, one in _listed() if not extra or _installed(one.name)]
 
 
 def extra_of(package: str) -> str:
     """Return what ``pip install`` takes for ``package``: the extra of Carousel that has it, if there is one."""
+    extras = [extra for extra, one in _listed() if one.name == package and extra not in ("", "dev")]
+    return f"'carousel[{extras[0]}]'" if extras else package
+
+
+def _listed() -> list[tuple[str, Requirement]]:
+    """Return every requirement with its extra; without one, it is always needed."""
     if PROJECT.exists():
-        for extra, lines in _project().get("optional-dependencies", {}).items():
-            if extra != "dev" and package in {Requirement(line).name for line in lines}:
-                return f"'carousel[{extra}]'"
-    return package
+        listed = {"": _project()["dependencies"], **_project().get("optional-dependencies", {})}
+        return [(extra, Requirement(line)) for extra, lines in listed.items() for line in lines]
+    extras = metadata("carousel").get_all("Provides-Extra") or []
+    found = [Requirement(line) for line in requires("carousel") or []]
+    return [(next((extra for extra in extras if _needs(one, extra)), ""), one) for one in found]
 
 
-def _wanted(one: Requirement) -> bool:
-    if one.marker is None or one.marker.evaluate({"extra": ""}):
-        return True
-    return one.marker.evaluate() and _installed(one.name) is not None
+def _needs(one: Requirement, extra: str) -> bool:
+    """Say whether ``one`` is needed for ``extra`` alone."""
+    return one.marker is not None and not one.marker.evaluate({"extra": ""}) and one.marker.evaluate({"extra": extra})
 
 
-def _lines() -> list[str]:
-    if not PROJECT.exists():
-        return requires("carousel") or []
-    return _project()["dependencies"]
-
-
-def _project() -> dict:
+def _project() -> dict[str, Any]:
     return tomllib.loads(PROJECT.read_text())["project"]
 
 

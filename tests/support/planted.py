@@ -17,8 +17,15 @@ import sqlalchemy
 
 
 @contextmanager
-def tracking_server(version: str, *, status: int = 200, behind: float = 0.0) -> Iterator[str]:
-    """Answer as MLflow's server of ``version`` without experiments, with a clock that many seconds ``behind``."""
+def version_server(
+    version: str, *, status: int = 200, behind: float = 0.0, artifacts: str | None = None, host: str = "127.0.0.1"
+) -> Iterator[str]:
+    """Answer as a server of ``version`` with a clock that many seconds ``behind``.
+
+    To MLflow's client it has the experiment whose artifacts lie in ``artifacts``, or none.
+    """
+    experiment = {"experiment_id": "0", "name": "Default", "artifact_location": artifacts}
+    experiments = json.dumps({"experiments": [experiment] if artifacts else []}).encode()
 
     class Handler(BaseHTTPRequestHandler):
         def date_time_string(self, timestamp: float | None = None) -> str:
@@ -26,7 +33,9 @@ def tracking_server(version: str, *, status: int = 200, behind: float = 0.0) -> 
 
         def _answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            body = b"" if self.command == "HEAD" else version.encode() if self.path == "/version" else b"{}"
+            body = (
+                b"" if self.command == "HEAD" else version.encode() if self.path.endswith("/version") else experiments
+            )
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -37,10 +46,10 @@ def tracking_server(version: str, *, status: int = 200, behind: float = 0.0) -> 
         def log_message(self, format: str, *args: object) -> None:
             """Print nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http://{host}:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()
