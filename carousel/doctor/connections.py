@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,8 @@ if TYPE_CHECKING:
 _DRIVERS = {"psycopg2": "psycopg", "MySQLdb": "pymysql", "psycopg": "psycopg"}
 """What to install for a missing driver."""
 
-_TELLING = [
-    ("password authentication failed|access denied|no password supplied|authentication failed", "_refused"),
-    ("role .* does not exist", "_refused"),
-    ("database .* does not exist|unknown database", "_no_database"),
-]
+_REFUSED = r"authentication failed|access denied|no password supplied|role .* does not exist"
+_NO_DATABASE = r"database .* does not exist|unknown database"
 
 
 @contextmanager
@@ -77,12 +75,8 @@ def place_shown(uri: str) -> str:
 
 def _limits(url: Any) -> dict[str, Any]:
     seconds = int(TIMEOUT)
-    if url.get_backend_name() == "postgresql":
-        driver = url.get_driver_name()
-        if driver not in ("psycopg", "psycopg2"):
-            return {}
-        given = {} if "options" in url.query else {"options": f"-c statement_timeout={seconds * 1000}"}
-        return {"connect_timeout": seconds, **given}
+    if url.get_driver_name() in ("psycopg", "psycopg2"):
+        return {"connect_timeout": seconds}
     if url.get_driver_name() in ("pymysql", "mysqldb"):
         return {"connect_timeout": seconds, "read_timeout": seconds, "write_timeout": seconds}
     return {}
@@ -99,13 +93,10 @@ def _unusable(rule: str, uri: str, error: Exception) -> InputError:
 
 
 def _without_connection(rule: str, name: str, error: Exception) -> InputError:
-    import re
-
     said = told(getattr(error, "orig", None) or error)
-    kind = next((kind for pattern, kind in _TELLING if re.search(pattern, str(error), re.IGNORECASE)), "_away")
-    remedy = {
-        "_refused": f"correct user and password in {name}",
-        "_no_database": f"make the database that {name} names (createdb), or name another",
-        "_away": f"see that the database server runs and that host and port in {name} lead to it from this machine",
-    }[kind]
+    remedy = f"see that the database server runs and that host and port in {name} lead to it from this machine"
+    if re.search(_REFUSED, str(error), re.IGNORECASE):
+        remedy = f"correct user and password in {name}"
+    elif re.search(_NO_DATABASE, str(error), re.IGNORECASE):
+        remedy = f"make the database that {name} names (createdb), or name another"
     return InputError(rule, hidden(said), remedy)

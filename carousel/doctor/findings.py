@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from tasks.errors import InputError
 
@@ -21,7 +21,7 @@ HIDDEN = "***"
 _SECRET_NAME = re.compile(
     r"PASSWORD|PASSWD|SECRET|TOKEN(?!IZ)|_AUTH|AUTH_STRING|API_KEY|ACCESS_KEY$|SIGNATURE|CREDENTIAL"
 )
-_USER_INFO = re.compile(r"(://[^\s:/@]*):[^\s/]*@")
+_USER_INFO = re.compile(r"(://[^\s:/@]*):(\S*)@")
 _PARAMETER = re.compile(r"([?&;\s][\w-]*(?:password|secret|token|signature|sig)=)[^&;\s'\"]+", re.IGNORECASE)
 _SHORTEST = 4
 """Characters of a secret that is looked for in text: a shorter one would be found in innocent words."""
@@ -106,17 +106,12 @@ def _secrets() -> list[str]:
         if "://" in value:
             found |= _in_url(value)
         elif _SECRET_NAME.search(name.upper()):
-            user, colon, password = value.partition(":")
-            found.add(password if colon and user else value)
+            found |= {value, value.partition(":")[2]}
     meant = found | {unquote(secret) for secret in found}
     return sorted((secret for secret in meant if len(secret) >= _SHORTEST), key=len, reverse=True)
 
 
 def _in_url(url: str) -> set[str]:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return set()
-    user_info, at, _ = parts.netloc.rpartition("@")
-    found = {user_info.partition(":")[2]} if at else set()
-    return found | {value for name, value in parse_qsl(parts.query) if _SECRET_NAME.search(name.upper())}
+    found = {password for _, password in _USER_INFO.findall(url)}
+    query = url.partition("?")[2].partition("#")[0]
+    return found | {value for name, value in parse_qsl(query) if _SECRET_NAME.search(name.upper())}

@@ -27,7 +27,7 @@ def look(place: Place) -> Found:
     """Ask the server, if there is one that runs use together."""
     if (api := place.prefect_api) is None:
         yield "no server: each run starts one for itself"
-        yield from local("prefect", place.env.prefect_home / "prefect.db")
+        yield from local("prefect", place.env.prefect_home / "prefect.db", place)
         return
     yield api
     try:

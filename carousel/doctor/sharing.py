@@ -11,6 +11,8 @@ from carousel.doctor.place import STORE_VARIABLE, TIMEOUT, Place
 from carousel.doctor.versions import extra_of
 
 _CONTENT = b"carousel doctor"
+_NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError"}
+_NO_ANSWER = {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionError", "TimeoutError"}
 _RULE = f"{STORE_VARIABLE} must be a place that can be written, read and deleted from"
 
 
@@ -26,7 +28,11 @@ def look(place: Place) -> Found:
         yield _unknown(place.store_url, error)
         return
     if "file" in _protocols(files):
-        files.makedirs(root, exist_ok=True)
+        try:
+            files.makedirs(root, exist_ok=True)
+        except OSError as error:
+            yield _refused("make", error)
+            return
     key = f"{root.rstrip('/')}/.doctor-{uuid4().hex}"
     for name, method, given in (
         ("write", "pipe_file", [_CONTENT]),
@@ -91,16 +97,10 @@ def _refused(step: str, error: Exception) -> Fault:
     """Tell apart what is in the way of ``step``, by what fsspec and botocore raise."""
     names = {kind.__name__ for kind in type(error).__mro__} | {type(error.__cause__).__name__}
     said = told(error)
-    if names & {"NoCredentialsError", "PartialCredentialsError", "NoCredentials"}:
+    if names & _NO_CREDENTIALS:
         remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
         return broken(_RULE, f"no credentials to {step} with", remedy)
-    if names & {
-        "EndpointConnectionError",
-        "ConnectTimeoutError",
-        "ReadTimeoutError",
-        "ConnectionError",
-        "TimeoutError",
-    }:
+    if names & _NO_ANSWER:
         remedy = "see that the object store runs and that its endpoint (AWS_ENDPOINT_URL) is reached from this machine"
         return broken(_RULE, f"no answer: {said}" if str(error) else f"no answer within {TIMEOUT:.0f} s", remedy)
     if "PermissionError" in names:

@@ -27,7 +27,7 @@ def look(place: Place) -> Found:
         yield uri
         yield from _server(uri.rstrip("/"), place)
     elif path := sqlite_path(uri):
-        yield from local("mlflow", path)
+        yield from local("mlflow", path, place)
     else:
         with connected(uri, VARIABLE) as connection:
             yield place_shown(uri)

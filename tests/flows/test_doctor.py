@@ -125,8 +125,10 @@ def test_each_check_is_a_line_and_each_fault_says_rule_received_and_remedy(
         ("PREFECT_API_URL", "http://127.0.0.1:1/api", "prefect", "start the server, or correct PREFECT_API_URL"),
         ("CAROUSEL_STUDY_STORAGE", "postgresql+psycopg://u@127.0.0.1:1/x", "studies", "host and port"),
         ("CAROUSEL_STUDY_STORAGE", "postgresql://u@127.0.0.1:1/x", "studies", "carousel[postgresql]"),
+        ("CAROUSEL_STUDY_STORAGE", "sqlite:////nowhere/optuna.db", "studies", "make the directory /nowhere"),
         ("CAROUSEL_STORE", "gs://bucket/stages", "store", "pip install gcsfs"),
         ("CAROUSEL_STORE", "s4://bucket/stages", "store", "as fsspec names the protocol"),
+        ("CAROUSEL_STORE", f"{__file__}/stages", "store", "mend what the message names"),
         ("CAROUSEL_HOME", f"{__file__}/home", "home", "set CAROUSEL_HOME to another directory"),
     ],
 )
@@ -367,6 +369,7 @@ def test_what_never_answers_ends_in_time(doctor: Doctor, monkeypatch: pytest.Mon
     [
         f"postgresql://user:{SECRET}@host/db",
         "connection to postgresql://user:other@host failed",
+        "connection to postgresql://user:oth/other@x@host/db failed",
         f"FATAL: {SECRET} is wrong",
         "http://host/db?password=other&x=1",
         "s3://bucket ?aws_secret=other",
