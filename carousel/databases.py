@@ -49,7 +49,7 @@ class Schema:
             raise InputError(
                 rule,
                 f"a database of another version, with tables of revision {revision}",
-                f"install the version of {self.owner} that made it, or name another database (CAROUSEL_HOME or its URI)",
+                f"install the version of {self.owner} that made it, or name another database: CAROUSEL_HOME or its URI",
             )
         if upgrade and revision != self.newest:
             raise InputError(
