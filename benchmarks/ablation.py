@@ -165,10 +165,11 @@ if __name__ == "__main__":
         for change in sys.argv[1].split(","):
             known.get(change, lambda: None)()
         from tasks import search_worker
+        from tasks.assignment import Assignment
 
         children.die_with_parent()
         torch.set_num_threads(1)
-        assignment = search_worker.Assignment.model_validate_json(Path(sys.argv[2]).read_text())
+        assignment = Assignment.model_validate_json(Path(sys.argv[2]).read_text())
         search_worker.Worker(assignment, sys.argv[3]).run()
     else:
         main()

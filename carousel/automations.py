@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.responses import DeploymentResponse
     from prefect.events.schemas.automations import AutomationCore
 
 SILENCE = timedelta(seconds=2 * HEARTBEAT + 15)
@@ -41,14 +42,14 @@ _PENDING = {"Pending", "Submitting", "InfrastructurePending"}
 _log = logging.getLogger("carousel.up")
 
 
-def install(client: SyncPrefectClient) -> None:
-    """Create the automations, or bring them up to date; one that an operator switched off stays off.
+def install(client: SyncPrefectClient, pool: str) -> None:
+    """Create the automations for the deployments of ``pool``, or bring them up to date; what is off stays off.
 
     The deployments must be registered.
     """
     from prefect.events.schemas.automations import AutomationCore
 
-    deployments = client.read_deployments()
+    deployments = of_pool(client, pool)
     flows = sorted({client.read_flow(deployment.flow_id).name for deployment in deployments})
     [retrain] = [deployment.id for deployment in deployments if deployment.name == "retrain"]
     for wanted in automations(flows, retrain):
@@ -60,15 +61,25 @@ def install(client: SyncPrefectClient) -> None:
             client.update_automation(one.id, AutomationCore(**kept))
 
 
+def of_pool(client: SyncPrefectClient, pool: str) -> list[DeploymentResponse]:
+    """Return the deployments whose runs ``pool`` gets; a server may have others."""
+    from prefect.client.schemas.filters import WorkPoolFilter
+
+    chosen = WorkPoolFilter.model_validate({"name": {"any_": [pool]}})
+    return client.read_deployments(work_pool_filter=chosen)
+
+
 def automations(flows: list[str], retrain: UUID) -> list[AutomationCore]:
     """Return the automations for runs of ``flows``, by name, and for the deployment ``retrain``."""
     from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState, RunDeployment
     from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
+    # A search replaces those of its workers that have crashed.
+    on_their_own = [name for name in flows if name != "trial-worker"]
     again = EventTrigger(
         match={"prefect.resource.id": _RUNS, "prefect.run-count": [str(begun) for begun in range(ATTEMPTS)]},
-        match_related=[_of(flows), {"prefect.resource.role": "deployment"}],
+        match_related=[_of(on_their_own), {"prefect.resource.role": "deployment"}],
         expect={"prefect.flow-run.Crashed"},
         for_each={"prefect.resource.id"},
     )
@@ -142,7 +153,7 @@ def _without_process(client: SyncPrefectClient, pool: str) -> list[FlowRun]:
     """Return the runs of ``pool`` that were to have a process when its worker ended, or crashed lately."""
     from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 
-    of_pool = WorkPoolFilter.model_validate({"name": {"any_": [pool]}})
+    chosen = WorkPoolFilter.model_validate({"name": {"any_": [pool]}})
     wanted: list[dict[str, object]] = [
         {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}},
         {"state": {"type": {"any_": ["CRASHED"]}}, "end_time": {"after_": datetime.now(UTC) - RECENT}},
@@ -150,5 +161,5 @@ def _without_process(client: SyncPrefectClient, pool: str) -> list[FlowRun]:
     return [
         run
         for one in wanted
-        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(one), work_pool_filter=of_pool)
+        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(one), work_pool_filter=chosen)
     ]

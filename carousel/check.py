@@ -12,7 +12,7 @@ from typing import Any
 
 from tasks import store
 from tasks.environment import Environment
-from tasks.references import Dataset, Table
+from tasks.references import MANIFEST, Dataset, Table
 
 _EARNED = "champion if no baseline is better and it is shown to beat the champion"
 _PROMOTION = {"auto": _EARNED, "approve": f"{_EARNED}, and somebody approves", "never": "the champion stays"}
@@ -113,14 +113,14 @@ def _stored(env: Environment, table: Table, dataset: Dataset, search: Any, fit: 
 
     places = {"ingest": [table.uri], "prepare": [dataset.uri], "search": [], "fit": []}
     # A search may go on from one of several others: which one, the registry knows, and it is not opened here.
-    for path in env.store.glob(f"search/*/{store.MANIFEST}"):
+    for path in env.store.glob(f"search/*/{MANIFEST}"):
         made = json.loads(path.read_text())
         key = store.Key("search", tasks.search.VERSION, search, tuple(made["inputs"]))
         if key.fingerprint == path.parent.name and made["inputs"][0] == dataset.fingerprint:
             fitted = store.Key("fit", tasks.fit.VERSION, fit, (dataset.fingerprint, key.fingerprint))
             places["search"].append(key.uri)
             places["fit"].append(fitted.uri)
-    return [stage for stage, uris in places.items() if any((env.store / uri / store.MANIFEST).exists() for uri in uris)]
+    return [stage for stage, uris in places.items() if any((env.store / uri / MANIFEST).exists() for uri in uris)]
 
 
 @contextmanager

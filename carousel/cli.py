@@ -221,6 +221,7 @@ def ui(port: Annotated[int | None, typer.Option(help="Port of MLflow on 127.0.0.
 
 app.command(name="up")(operating.up)
 app.command(name="down")(operating.down)
+app.command(name="deploy")(operating.deploy)
 app.command(name="status")(operating.status)
 app.command(name="doctor")(operating.doctor)
 app.command(name="serve")(operating.serve)

@@ -1,4 +1,4 @@
-"""The commands of an operator: ``carousel up``, ``down``, ``status``, ``doctor`` and ``serve``."""
+"""The commands of an operator: ``carousel up``, ``down``, ``deploy``, ``status``, ``doctor`` and ``serve``."""
 
 from __future__ import annotations
 
@@ -43,6 +43,17 @@ def down() -> None:
 
     pid = background.stop(env)
     print(f"Stopped process {pid}." if pid else f"Nothing runs on {env.root}.")
+
+
+def deploy(verbose: Verbose = False) -> None:
+    """Register all deployments and automations on the Prefect server at PREFECT_API_URL, or bring them up to date."""
+    environment_for(verbose)
+    import os
+
+    from carousel.registration import POOL, deploy
+
+    names = deploy()
+    print(f"Registered in the work pool '{POOL}' of {os.environ['PREFECT_API_URL']}: {', '.join(names)}.")
 
 
 def status() -> None:

@@ -189,11 +189,11 @@ def use_prefect(env: Environment) -> Addresses | None:
     if addresses := running(env):
         know_credentials(addresses)
         os.environ.setdefault("MLFLOW_TRACKING_URI", addresses.mlflow)
-        _use_api(addresses.variables["PREFECT_API_URL"])
+        use_api(addresses.variables["PREFECT_API_URL"])
         return addresses
     server, url = _start_temporary(env)
     atexit.register(server.stop)
-    _use_api(url)
+    use_api(url)
     return None
 
 
@@ -238,7 +238,7 @@ def _start_temporary(env: Environment) -> tuple[Service, str]:
     return server, url
 
 
-def _use_api(url: str) -> None:
+def use_api(url: str) -> None:
     """Tell this process's Prefect, imported or not, where its server is."""
     os.environ["PREFECT_API_URL"] = url
     if "prefect" in sys.modules:

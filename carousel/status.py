@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from carousel.console import local_time
+from carousel.registration import POOL
 from carousel.services import Addresses, answers, holder, prefect_client, running
-from carousel.up import POOL
 from tasks.environment import Environment
 
 if TYPE_CHECKING:

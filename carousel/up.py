@@ -5,20 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from carousel.authentication import HOST, check_host, credentials
-from carousel.automations import install, take_up_again
+from carousel.automations import take_up_again
 from carousel.databases import check_databases
 from carousel.listening import address, client_variables, mlflow_command, prefect_command, prefect_variables
 from carousel.ports import demanded_port, listener
+from carousel.registration import POOL, register
 from carousel.schedules import catch_up
 from carousel.services import (
     MLFLOW_PORT,
@@ -32,15 +29,6 @@ from carousel.services import (
 )
 from carousel.supervision import Supervised
 from tasks.environment import HEARTBEAT, Environment
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import DeploymentSchedule
-
-POOL = "carousel"
-DEPLOYMENTS = "deploy/prefect.yaml"
 
 _log = logging.getLogger("carousel.up")
 
@@ -77,7 +65,7 @@ def servers(
         prefect = start("prefect", prefect_command(ports[0], "warning", host))
         mlflow = start("mlflow", mlflow_command(store, env.artifacts, ports[1], host))
         prefect.wait_for(addresses.health["prefect"])
-        register(addresses, variables)
+        _register(addresses, variables)
         start("worker", _worker_command(), addresses.health["prefect"], partial(_tidy, addresses))
         mlflow.wait_for(addresses.health["mlflow"])
         stack.enter_context(announced(env, addresses))
@@ -90,21 +78,10 @@ def stop_on_signals() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def register(addresses: Addresses, variables: dict[str, str]) -> None:
-    """Create the work pool, the deployments of ``deploy/prefect.yaml`` and the automations; give up missed runs.
-
-    A schedule that an operator switched on, changed or added stays as it is.
-
-    Raises:
-        RuntimeError: ``prefect deploy`` failed.
-    """
+def _register(addresses: Addresses, variables: dict[str, str]) -> None:
+    """Bring the server up to date, and give up the runs that were missed while there was none."""
     with prefect_client(addresses) as client:
-        _ensure_pool(client)
-        kept = {deployment.id: deployment.schedules for deployment in client.read_deployments()}
-        _deploy(variables)
-        for deployment_id, schedules in kept.items():
-            _restore_schedules(client, deployment_id, schedules)
-        install(client)
+        register(client, variables)
         catch_up(client, datetime.now(UTC))
 
 
@@ -112,42 +89,6 @@ def _tidy(addresses: Addresses) -> None:
     """Take up again what has lost its process, as long as there is no worker that gives it another."""
     with prefect_client(addresses) as client:
         take_up_again(client, POOL)
-
-
-def _ensure_pool(client: SyncPrefectClient) -> None:
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectNotFound
-    from prefect.workers.process import ProcessWorker
-
-    try:
-        client.read_work_pool(POOL)
-    except ObjectNotFound:
-        template = ProcessWorker.get_default_base_job_template()
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
-
-
-def _deploy(variables: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", DEPLOYMENTS]
-    root, env = Path(__file__).parents[1], {**os.environ, **variables}
-    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode:
-        raise RuntimeError(f"prefect deploy failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-
-
-def _restore_schedules(client: SyncPrefectClient, deployment_id: UUID, earlier: list[DeploymentSchedule]) -> None:
-    """Give a deployment its earlier schedules back if registering it anew changed them."""
-    from prefect.client.schemas.actions import DeploymentScheduleCreate
-
-    def essence(schedules: list[DeploymentSchedule]) -> list[dict[str, Any]]:
-        return [schedule.model_dump(include=set(DeploymentScheduleCreate.model_fields)) for schedule in schedules]
-
-    now = client.read_deployment(deployment_id).schedules
-    if essence(now) == essence(earlier):
-        return
-    for schedule in now:
-        client.delete_deployment_schedule(deployment_id, schedule.id)
-    if earlier:
-        client.create_deployment_schedules(deployment_id, [DeploymentScheduleCreate(**one) for one in essence(earlier)])
 
 
 def _variables(addresses: Addresses, prefect_port: int, host: str) -> dict[str, str]:

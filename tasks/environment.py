@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,9 +27,12 @@ class Environment(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CAROUSEL_", frozen=True, extra="ignore")
 
     home: Path = Path("mlruns")
+    shared_store: str = Field("", validation_alias="CAROUSEL_STORE", description="an fsspec URL: where machines share")
     study_storage: str = ""
+    engine: Literal["local", "pool", "ray"] = Field("local", description="where the workers of a search run")
     workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
     devices: int = Field(1, ge=1, description="processes that share one training (DDP): GPUs, or CPU processes")
+    device_shares: int = Field(1, ge=1, description="processes of a search that share one GPU")
     verbose: bool = False
 
     @cached_property
@@ -75,6 +79,7 @@ def quiet(env: Environment) -> None:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "RAY_USAGE_STATS_ENABLED": "0",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # A run that is silent for longer than two beats counts as crashed (carousel.automations).
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),

@@ -19,7 +19,7 @@ from tasks.errors import InputError, worth_retrying
 from tasks.kinds.kind import Learner, LearnerOptions
 from tasks.kinds.registry import kind
 from tasks.progress import Progress
-from tasks.references import Dataset, Model, StudyResult
+from tasks.references import MANIFEST, Dataset, Model, StudyResult
 from tasks.reporting.failure import explain_stage
 
 VERSION = 3
@@ -87,7 +87,7 @@ def _fit(
     began = time.time() - _spent(work)
     deadline = began + seconds_left - SPARE
     trials = json.loads((study / "best.json").read_text())
-    search = json.loads((study / store.MANIFEST).read_text())["config"]
+    search = json.loads((study / MANIFEST).read_text())["config"]
     search["metric"] = search["metric"] or kind(problem).SEARCH_METRICS[0]
     chosen = _chosen(source, study, problem, trials, search, fit, work)
     counts = sorted(chosen["counts"].items(), key=lambda pair: -pair[1])

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field
 from tasks import store
 from tasks.config import Config
 from tasks.kinds.metric import parse
-from tasks.references import Decision, Evaluation, Model
+from tasks.references import MANIFEST, Decision, Evaluation, Model
 from tasks.reporting.failure import explain_stage
 from tasks.scoring.clusters import FEWEST
 from tasks.scoring.comparison import SIGNIFICANT
@@ -78,7 +78,7 @@ def judge_model(model: Model, evaluation: Evaluation, register: GateConfig) -> D
 
     def compute(out: Path) -> dict[str, Any]:
         facts = json.loads((evaluated / "evaluation.json").read_text(encoding="utf-8"))
-        size = sum(path.stat().st_size for path in bundle.rglob("*") if path.name != store.MANIFEST)
+        size = sum(path.stat().st_size for path in bundle.rglob("*") if path.name != MANIFEST)
         decision = decide(facts, size / 1e6, register)
         (out / "decision.json").write_text(json.dumps(decision, indent=2, allow_nan=False), encoding="utf-8")
         return {name: decision[name] for name in ("passed", "promotes", "reason")}

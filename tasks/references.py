@@ -11,6 +11,9 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
+MANIFEST = "manifest.json"
+"""The file that makes an output complete: what it is a function of, and facts about it."""
+
 
 @dataclass(frozen=True)
 class Reference:

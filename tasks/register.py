@@ -188,7 +188,10 @@ def _experiment_id(name: str) -> str:
     known = mlflow.get_experiment_by_name(name)
     if known is not None:
         return known.experiment_id
-    return mlflow.create_experiment(name, artifact_location=str(environment().artifacts / name))
+    env = environment()
+    # A server knows best where artifacts lie: a team's keeps them where all of its machines reach them.
+    served = env.tracking_uri.startswith(("http://", "https://"))
+    return mlflow.create_experiment(name, artifact_location=None if served else str(env.artifacts / name))
 
 
 def _log_model(directory: Path, described: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,17 +15,19 @@ from pydantic import ConfigDict, Field
 from tasks import children, space, store
 from tasks.clock import total
 from tasks.config import Config, Duration, seconds
+from tasks.crew import Crew
 from tasks.environment import environment
 from tasks.errors import worth_retrying
 from tasks.kinds.kind import LearnerOptions
 from tasks.kinds.registry import kind
-from tasks.progress import Progress
-from tasks.references import Dataset, StudyResult
+from tasks.references import MANIFEST, Dataset, Reference, StudyResult
 from tasks.reporting.failure import explain_stage
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
+
+    from tasks.trial_files import TrialFiles
 
 VERSION = 4
 KEPT = 16
@@ -35,8 +36,6 @@ FIT_SHARE = 0.25
 """Share of the time budget that is left to ``fit``, at most."""
 TAKEN_OVER = 5
 """Best trials of the search before that a retraining begins with."""
-MOST_DEATHS = 5
-"""Workers that may die one after the other without a rung climbed in between."""
 
 
 class SearchConfig(Config):
@@ -94,50 +93,66 @@ def search_models(dataset: Dataset, search: SearchConfig, previous: StudyResult 
         InputError: ``search.space`` names what is not searched, or a value that is none of its choices.
         RuntimeError: no trial reached its first validation, or workers keep dying; the message ends with their log.
     """
-    source = store.path(dataset)
     start = store.path(previous) if previous else None
     inputs = (dataset.fingerprint, *([previous.fingerprint] if previous else []))
     key = store.Key("search", VERSION, search, inputs)
     metric = search.metric or kind(dataset.kind).SEARCH_METRICS[0]
-    facts = store.commit(key, lambda out: _search(source, dataset.kind, metric, search, start, key, out))
+    facts = store.commit(key, lambda out: _search(dataset, metric, search, start, key, out))
     return StudyResult.of(key.uri, key.fingerprint, facts)
 
 
 def _search(
-    source: Path, problem: str, metric: str, search: SearchConfig, start: Path | None, key: store.Key, out: Path
+    dataset: Dataset, metric: str, search: SearchConfig, start: Path | None, key: store.Key, out: Path
 ) -> dict[str, Any]:
     from tasks import studies
+    from tasks.engines.registry import engine
+    from tasks.shared import shared_store
+    from tasks.trial_files import TrialFiles
 
-    began = time.time()
-    study = _open_study(f"search-{key.fingerprint}", source, problem, metric, search, start)
-    spent = study.user_attrs.get("seconds", 0.0)
+    began, shared, apart = time.time(), shared_store(), environment().engine != "local"
+    files = TrialFiles(key.work, shared if apart else None)
+    study = _open_study(f"search-{key.fingerprint}", store.path(dataset), dataset.kind, metric, search, start)
     # A search that was killed has spent what it had; its clock goes on from there.
-    began -= spent
-    count = min(environment().workers, search.max_trials)
+    began -= study.user_attrs.get("seconds", 0.0)
+    count = _count(search, apart)
     assignment = {
-        "kind": problem,
+        "kind": dataset.kind,
         "metric": metric,
         "study_name": study.study_name,
-        "dataset": str(source),
-        "work": str(key.work),
+        "dataset": dataset.to_json(),
+        "work": key.work.name,
         "began": began,
         "deadline": began + seconds(search.time_budget),
         "reserve": FIT_SHARE * seconds(search.time_budget),
         "workers": count,
+        "shared": files.shared is not None,
         "search": search.model_dump(mode="json"),
     }
-    (key.work / "assignment.json").write_text(json.dumps(assignment))
-    _run_workers(study, key.work, metric, search, began, count)
+    hired = engine(json.dumps(assignment), key.work, count)
+    if not hired.apart:
+        studies.release(study)
+    storage = studies.open_storage(environment().studies_uri, studies.SILENCE)
+    Crew(study, storage, hired, search, metric, began).work(count)
     best = studies.ranked(study)[:KEPT]
     if not best:
         log = children.tail(key.work / "worker-0.log")
         raise RuntimeError(f"no trial came to its first validation; the first worker's log ends:\n{log}")
     studies.settle(study, KEPT)
-    facts = _write_result(study, best, key.work, out)
+    facts = _write_result(study, best, files, out)
     wall = time.time() - began
-    clock = total(sorted(key.work.glob("clock-*.json")))
+    clock = total([path for path in files.fetch(".json") if path.name.startswith("clock-")])
+    if files.shared is not None:
+        files.shared.remove_folder(files.folder)
     left = max(0.0, seconds(search.time_budget) - wall)
     return facts | {"seconds": round(wall, 1), "seconds_left": round(left, 1), "workers": count, "clock": clock}
+
+
+def _count(search: SearchConfig, apart: bool) -> int:
+    """Return how many workers to start: no more than trials, or on this machine than shares of its GPUs."""
+    from tasks.devices import places
+
+    here = None if apart else places()
+    return min(environment().workers, search.max_trials, *([here] if here else []))
 
 
 def _open_study(
@@ -154,7 +169,6 @@ def _open_study(
     with FileLock(environment().root / "optuna.lock"):
         storage = studies.open_storage(environment().studies_uri)
         study = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
-    studies.release(study)
     if "portfolio" not in study.user_attrs:
         learner = kind(problem).learner(source, LearnerOptions(search.max_steps, metric))
         space.check(search.space, learner.suggest)
@@ -177,53 +191,22 @@ def _beginnings(start: Path | None, source: Path, problem: str) -> list[tuple[di
     """
     if start is None:
         return []
-    earlier = json.loads((start / store.MANIFEST).read_text())["inputs"][0]
+    earlier = json.loads((start / MANIFEST).read_text())["inputs"][0]
     known = store.stored("prepare", earlier) is not None
-    safe = known and kind(problem).unseen(source, environment().store / "prepare" / earlier)
+    safe = known and kind(problem).unseen(source, store.path(Reference(f"prepare/{earlier}", earlier)))
     found = json.loads((start / "best.json").read_text())[:TAKEN_OVER]
-    return [(one["params"], {"start": str(start / one["checkpoint"])} if safe else {}) for one in found]
+    uri = f"search/{start.name}"
+    return [(one["params"], {"start": f"{uri}/{one['checkpoint']}"} if safe else {}) for one in found]
 
 
-def _run_workers(study: optuna.Study, work: Path, metric: str, search: SearchConfig, began: float, count: int) -> None:
-    """Keep the workers running until each has ended of itself; a dead one's trial is taken up by its successor."""
-    from tasks import studies
-
-    workers = [_start_worker(work, i) for i in range(count)]
-    budget = seconds(search.time_budget)
-    deaths, noted, told = 0, 0.0, 0
-    with children.stopped_at_exit(workers), Progress("search", search.max_trials, budget) as progress:
-        while any(worker.poll() is None for worker in workers):
-            time.sleep(0.1)
-            for i, worker in enumerate(workers):
-                if worker.poll():
-                    studies.release(study, worker=str(i))
-                    deaths, told = (1 if (now := studies.rungs_climbed(study)) > told else deaths + 1), now
-                    if deaths > MOST_DEATHS:
-                        log = children.tail(work / f"worker-{i}.log")
-                        raise RuntimeError(f"search workers died {deaths} times in a row; the last log ends:\n{log}")
-                    workers[i] = _start_worker(work, i)
-            if (elapsed := time.time() - began) - noted > 2:
-                noted = elapsed
-                study.set_user_attr("seconds", elapsed)
-                best = studies.ranked(study)
-                value = f"best {metric} {studies.progress(best[0]).best[-1]:.4f}" if best else "first trials"
-                progress.update(len(studies.begun(study)), elapsed, value)
-    study.set_user_attr("seconds", time.time() - began)
-
-
-def _start_worker(work: Path, index: int) -> subprocess.Popen[bytes]:
-    log = work / f"worker-{index}.log"
-    return children.start("tasks.search_worker", str(work / "assignment.json"), str(index), log=log)
-
-
-def _write_result(study: optuna.Study, best: list[FrozenTrial], work: Path, out: Path) -> dict[str, Any]:
+def _write_result(study: optuna.Study, best: list[FrozenTrial], files: TrialFiles, out: Path) -> dict[str, Any]:
     """Write ``best.json``, and weights and outputs of the best trials."""
     from tasks import studies
-    from tasks.trial_files import TrialFiles, name
+    from tasks.trial_files import name
 
     kept = []
     for trial in best:
-        TrialFiles(work).copy_best(trial.number, out)
+        files.copy_best(trial.number, out)
         told = studies.progress(trial)
         recipe = trial.user_attrs["recipe"]
         # What was validated best is what is kept: after as many steps.

@@ -14,20 +14,21 @@ from typing import Any
 
 import optuna
 import torch
-from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import BaseModel, ConfigDict
 
 from models.optimisation import Optimisation, begin_with, free_memory, out_of_memory
-from tasks import halving
+from tasks import devices, halving, store
+from tasks.assignment import Assignment
 from tasks.children import die_with_parent
 from tasks.clock import Clock
 from tasks.environment import environment
 from tasks.kinds.kind import Learner, LearnerOptions
 from tasks.kinds.registry import kind
-from tasks.search import SearchConfig
+from tasks.shared import shared_store
+from tasks.signs_of_life import SignsOfLife
 from tasks.space import Narrowed
 from tasks.studies import begun, handle, open_storage, progress, ranked, set_progress, standings, view
+from tasks.study_turn import turn
 from tasks.trial_files import TrialFiles
 
 SHARE = 0.5
@@ -46,26 +47,6 @@ KEPT_FILES = 32
 """Best trials whose weights are kept while the search runs."""
 
 
-class Assignment(BaseModel):
-    """What a worker is told. ``began`` and ``deadline`` are times on ``time.time``'s clock.
-
-    ``reserve`` are the seconds before the deadline that are left to what follows, at most.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: str
-    metric: str
-    study_name: str
-    dataset: Path
-    work: Path
-    began: float
-    deadline: float
-    reserve: float = 0.0
-    workers: int = 1
-    search: SearchConfig
-
-
 SLOW_SHARE, SLOW_TIMES = 0.1, 3.0
 """A new trial is too slow whose first rung takes this share of the search, and so many times as long as others' do."""
 
@@ -78,6 +59,10 @@ class TooSlow(Exception):
     """A training that takes many times as long as those of other trials."""
 
 
+class TakenOver(Exception):
+    """A trial that others hold now, since this worker gave no sign of life for too long."""
+
+
 class Worker:
     """Trains trials of one study until the deadline, or until nothing is left to train."""
 
@@ -85,15 +70,16 @@ class Worker:
         self.assignment, self.search, self.name = assignment, assignment.search, name
         self.clock = Clock()
         self.deadline = assignment.deadline
+        self.work = environment().work / assignment.work
+        self.work.mkdir(parents=True, exist_ok=True)
         options = LearnerOptions(self.search.max_steps, assignment.metric)
-        self.learner: Learner = kind(assignment.kind).learner(assignment.dataset, options)
-        self.study = optuna.load_study(
-            study_name=assignment.study_name, storage=open_storage(environment().studies_uri)
-        )
+        self.learner: Learner = kind(assignment.kind).learner(store.path(assignment.dataset), options)
+        self.storage = open_storage(environment().studies_uri)
+        self.study = optuna.load_study(study_name=assignment.study_name, storage=self.storage)
         self.study.sampler = optuna.samplers.RandomSampler(seed=self.search.seed)
         self.share = SHARE if self.search.pruning else 1.0
-        self.lock = FileLock(assignment.work / "ask.lock")
-        self.files = TrialFiles(assignment.work)
+        self.files = TrialFiles(self.work, shared_store() if assignment.shared else None)
+        self.signs = SignsOfLife(self.storage)
         self.ladder = self.learner.ladder()
         self._ended: set[int] = set()
         self._held: tuple[int, Optimisation] | None = None
@@ -101,7 +87,7 @@ class Worker:
 
     def run(self) -> None:
         while not self._over():
-            with self.lock:
+            with turn(self.storage, self.assignment.study_name, self.work / "ask.lock"):
                 trial = self._next()
             if trial is not None:
                 self.climb(trial)
@@ -111,7 +97,12 @@ class Worker:
                     time.sleep(0.1)
             else:
                 break
-            self.clock.write(self.assignment.work / f"clock-{self.name}-{os.getpid()}.json")
+            self._write_clock()
+
+    def _write_clock(self) -> None:
+        file = f"clock-{self.name}-{os.getpid()}.json"
+        self.clock.write(self.work / file)
+        self.files.share(file)
 
     def _over(self) -> bool:
         """Say whether time is up; the first value is waited for, however long it takes."""
@@ -141,6 +132,7 @@ class Worker:
             trial = self._begin(len(trials))
         else:
             return None
+        self.signs.of(trial._trial_id)
         handle(self.study, trial).set_user_attr("worker", self.name)
         return trial
 
@@ -165,6 +157,9 @@ class Worker:
         exhausted: str | None = None
         try:
             self._climb(trial, reporting)
+        except TakenOver:
+            self._held = None
+            return
         except Diverged as error:
             self._end(trial, TrialState.FAIL, failure=str(error))
         except TooSlow as error:
@@ -178,6 +173,7 @@ class Worker:
             self._halve_batch(trial, reporting, exhausted)
         if trial.number not in self._ended:
             reporting.set_user_attr("worker", "")
+        self.signs.of(None)
 
     def _climb(self, trial: FrozenTrial, reporting: optuna.Trial) -> None:
         stood = progress(trial)
@@ -194,6 +190,7 @@ class Worker:
                 value = self.learner.value([outputs])
             if value != value:
                 raise Diverged(f"the value at step {training.step} is no number")
+            self._check_held(trial)
             if value < best:
                 best, step = value, training.step
                 self.files.write_best(trial.number, training.average, outputs)
@@ -214,8 +211,8 @@ class Worker:
         training = self.learner.begin(recipe, self.search.seed)
         if (state := self.files.read_state(trial.number)) is not None:
             training.load_state_dict(state)
-        elif (start := trial.user_attrs.get("start")) and Path(start).exists():
-            begin_with(Path(start), training.model, training.average)
+        elif (told := trial.user_attrs.get("start")) and (start := store.file(told)) is not None:
+            begin_with(start, training.model, training.average)
         return training
 
     def _recipe(self, trial: FrozenTrial) -> Any:
@@ -226,6 +223,11 @@ class Worker:
         recipe = self.learner.suggest(Narrowed(reporting, self.search.space))
         reporting.set_user_attr("recipe", recipe.model_dump(mode="json"))
         return recipe
+
+    def _check_held(self, trial: FrozenTrial) -> None:
+        """Raise TakenOver if ``trial`` is another worker's by now."""
+        if self.storage.get_trial(trial._trial_id).user_attrs.get("worker") != self.name:
+            raise TakenOver
 
     def _stored(self, trial: FrozenTrial) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[trial.number]
@@ -296,4 +298,5 @@ if __name__ == "__main__":
     die_with_parent()
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    Worker(Assignment.model_validate_json(Path(sys.argv[1]).read_text()), sys.argv[2]).run()
+    with devices.lease():
+        Worker(Assignment.model_validate_json(Path(sys.argv[1]).read_text()), sys.argv[2]).run()

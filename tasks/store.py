@@ -5,6 +5,8 @@
     stages/prepare/3f2a….lock               held by the one process that computes it
     work/fit-9c1d…/                         what a killed stage leaves for its successor
 
+Where machines share a store (``tasks.shared``), this one holds what was made or used here.
+
 An output appears by one rename, so it is whole or absent. A retry, a re-run after a crash and an unchanged second run
 are the same call of ``commit``. Two runs of one stage wait for each other on the lock, which the kernel drops when
 its holder dies.
@@ -28,9 +30,8 @@ from pydantic import BaseModel
 
 from tasks.environment import environment
 from tasks.errors import InputError
-from tasks.references import Reference
-
-MANIFEST = "manifest.json"
+from tasks.references import MANIFEST, Reference
+from tasks.shared import shared_store
 
 
 @dataclass(frozen=True)
@@ -75,31 +76,38 @@ def commit(key: Key, compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any
         key: what the output is a function of.
         compute: writes the output into the directory that it is given and returns the facts for the manifest.
     """
-    final = environment().store / key.uri
-    if (final / MANIFEST).exists():
+    final, shared = environment().store / key.uri, shared_store()
+    if shared is None and (final / MANIFEST).exists():
         return _facts(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(final.with_suffix(".lock")):
-        if (final / MANIFEST).exists():
-            return _facts(final)
-        started = final.with_suffix(".partial")
-        shutil.rmtree(started, ignore_errors=True)
-        shutil.rmtree(final, ignore_errors=True)
-        started.mkdir()
-        began = time.monotonic()
-        facts = _computed(compute, started)
-        manifest = {
-            "stage": key.stage,
-            "version": key.version,
-            "config": key.config.model_dump(mode="json"),
-            "inputs": list(key.inputs),
-            "facts": facts,
-            "seconds": round(time.monotonic() - began, 3),
-        }
-        _write_durably(started / MANIFEST, json.dumps(manifest, indent=2))
-        os.replace(started, final)
-        shutil.rmtree(key.work)
-    return facts
+        if not (final / MANIFEST).exists():
+            if shared is not None and (told := shared.manifest(key.uri)) is not None:
+                return told["facts"]
+            _make(key, compute, final)
+        if shared is not None and shared.manifest(key.uri) is None:
+            shared.put_output(final, key.uri)
+    return _facts(final)
+
+
+def _make(key: Key, compute: Callable[[Path], dict[str, Any]], final: Path) -> None:
+    started = final.with_suffix(".partial")
+    shutil.rmtree(started, ignore_errors=True)
+    shutil.rmtree(final, ignore_errors=True)
+    started.mkdir()
+    began = time.monotonic()
+    facts = _computed(compute, started)
+    manifest = {
+        "stage": key.stage,
+        "version": key.version,
+        "config": key.config.model_dump(mode="json"),
+        "inputs": list(key.inputs),
+        "facts": facts,
+        "seconds": round(time.monotonic() - began, 3),
+    }
+    _write_durably(started / MANIFEST, json.dumps(manifest, indent=2))
+    os.replace(started, final)
+    shutil.rmtree(key.work)
 
 
 def _computed(compute: Callable[[Path], dict[str, Any]], directory: Path) -> dict[str, Any]:
@@ -134,13 +142,40 @@ def path(reference: Reference) -> Path:
             repr(reference.uri),
             f"use a URI relative to {root}, as a stage returned it",
         )
-    if not (found / MANIFEST).exists():
+    if not (found / MANIFEST).exists() and not _fetched(str(found.relative_to(root)), found):
         raise InputError(
             f"the output of {reference.stage} must be complete in the store",
             f"no {MANIFEST} in {reference.uri}",
             "run the stage again: it computes only what is missing",
         )
     return found
+
+
+def _fetched(uri: str, target: Path) -> bool:
+    """Copy the output ``uri`` from the shared store, if there is one and it has it."""
+    shared = shared_store()
+    if shared is None or shared.manifest(uri) is None:
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_suffix(".lock")):
+        if not (target / MANIFEST).exists():
+            started = target.with_suffix(".partial")
+            shutil.rmtree(started, ignore_errors=True)
+            shutil.rmtree(target, ignore_errors=True)
+            started.mkdir()
+            shared.get_output(uri, started)
+            os.replace(started, target)
+    return True
+
+
+def file(uri: str) -> Path | None:
+    """Return the file ``uri``, such as ``search/9c1d…/trial-3.safetensors``, or None if its output is nowhere."""
+    output = Path(uri).parent
+    held = environment().store / output
+    if not (held / MANIFEST).exists() and not _fetched(str(output), held):
+        return None
+    found = held / Path(uri).name
+    return found if found.exists() else None
 
 
 def manifest(reference: Reference) -> dict[str, Any]:
@@ -150,18 +185,25 @@ def manifest(reference: Reference) -> dict[str, Any]:
 
 def stored(stage: str, fingerprint: str) -> dict[str, Any] | None:
     """Return the manifest of what ``stage`` made under ``fingerprint``, or None if the store does not hold it."""
-    manifest_path = environment().store / stage / fingerprint / MANIFEST
-    return json.loads(manifest_path.read_text()) if manifest_path.exists() else None
+    if not fingerprint:
+        return None
+    held, shared = environment().store / stage / fingerprint / MANIFEST, shared_store()
+    if held.exists():
+        return json.loads(held.read_text())
+    return shared.manifest(f"{stage}/{fingerprint}") if shared else None
 
 
 def made_from(stage: str, fingerprint: str) -> list[Reference]:
     """Return references to all that ``stage`` made with ``fingerprint`` as its first input, in order of their names."""
-    found = []
-    for path in sorted((environment().store / stage).glob(f"*/{MANIFEST}")):
-        if json.loads(path.read_text())["inputs"][:1] == [fingerprint]:
-            name = path.parent.name
-            found.append(Reference(f"{stage}/{name}", name))
-    return found
+    names, shared = {path.parent.name for path in (environment().store / stage).glob(f"*/{MANIFEST}")}, shared_store()
+    if shared is not None:
+        names.update(shared.names(stage))
+    manifests = {name: stored(stage, name) for name in sorted(names)}
+    return [Reference(f"{stage}/{name}", name) for name, told in manifests.items() if _begins(told, fingerprint)]
+
+
+def _begins(told: dict[str, Any] | None, fingerprint: str) -> bool:
+    return told is not None and told["inputs"][:1] == [fingerprint]
 
 
 def _facts(directory: Path) -> dict[str, Any]:

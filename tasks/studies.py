@@ -9,15 +9,20 @@ Normal Optuna throughout. What is ours stands in user attributes of a trial:
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import event
 
 from tasks.halving import Standing
+
+BEAT, SILENCE = 10, 60
+"""Seconds between a worker's signs of life for its trial, and without any after which it has lost it."""
 
 MOST_ATTEMPTS = 3
 """How often workers may die of a trial without a rung climbed in between."""
@@ -39,9 +44,14 @@ class Progress(BaseModel):
     attempts: int = 0
 
 
-def open_storage(uri: str) -> RDBStorage:
-    """Open the study storage; SQLite gets a write-ahead log: many times faster, and as safe if a process is killed."""
-    storage = RDBStorage(uri)
+def open_storage(uri: str, silence: int | None = None) -> RDBStorage:
+    """Open the study storage; SQLite gets a write-ahead log: many times faster, and as safe if a process is killed.
+
+    With ``silence`` it knows for which trials nobody has signed for so many seconds. Optuna warns of such a storage
+    where trials are begun, since nothing but its own loop signs by itself: ``SignsOfLife`` does it here.
+    """
+    with warnings.catch_warnings(category=ExperimentalWarning, action="ignore"):
+        storage = RDBStorage(uri, heartbeat_interval=silence and BEAT, grace_period=silence)
     if uri.startswith("sqlite"):
 
         @event.listens_for(storage.engine, "connect")
@@ -106,16 +116,32 @@ def release(study: optuna.Study, worker: str | None = None) -> None:
         study: the study.
         worker: the worker that died; none: the whole search ended, which is no trial's fault.
     """
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        holder = trial.user_attrs.get("worker")
-        if not holder or (worker is not None and holder != worker):
-            continue
-        attempts = progress(trial).attempts + (worker is not None)
-        set_progress(study, trial, attempts=attempts)
-        handle(study, trial).set_user_attr("worker", "")
-        if attempts >= MOST_ATTEMPTS:
-            handle(study, trial).set_user_attr("failure", f"its worker died {attempts} times")
-            study.tell(trial.number, state=TrialState.FAIL)
+    for trial in _held(study):
+        if worker in (None, trial.user_attrs["worker"]):
+            _give_back(study, trial, blamed=worker is not None)
+
+
+def release_silent(study: optuna.Study, storage: RDBStorage) -> list[int]:
+    """Give back the trials for which no worker has signed for as long as ``storage`` says, and return their numbers."""
+    silent = set(storage._get_stale_trial_ids(study._study_id))
+    lost = [trial for trial in _held(study) if trial._trial_id in silent]
+    for trial in lost:
+        _give_back(study, trial, blamed=True)
+    return [trial.number for trial in lost]
+
+
+def _held(study: optuna.Study) -> list[FrozenTrial]:
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [trial for trial in running if trial.user_attrs.get("worker")]
+
+
+def _give_back(study: optuna.Study, trial: FrozenTrial, blamed: bool) -> None:
+    attempts = progress(trial).attempts + blamed
+    set_progress(study, trial, attempts=attempts)
+    handle(study, trial).set_user_attr("worker", "")
+    if attempts >= MOST_ATTEMPTS:
+        handle(study, trial).set_user_attr("failure", f"its worker died {attempts} times")
+        study.tell(trial.number, state=TrialState.FAIL)
 
 
 def settle(study: optuna.Study, best: int) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 _ROOT = Path(__file__).parents[2]
-_REGISTER = "start 'carousel up' on the server's home, or 'prefect deploy --all --prefect-file deploy/prefect.yaml'"
+_REGISTER = "run 'carousel deploy' with this PREFECT_API_URL, or start 'carousel up' on the server's home"
 
 
 def look(place: Place) -> Found:
@@ -83,13 +83,12 @@ def _pool(client: SyncPrefectClient) -> Found:
     from prefect.client.schemas.objects import WorkerStatus
     from prefect.exceptions import ObjectNotFound
 
-    from carousel.up import POOL
+    from carousel.registration import POOL
 
     try:
         pool = client.read_work_pool(POOL)
     except ObjectNotFound:
-        remedy = f"prefect work-pool create {POOL} --type process; 'carousel up' makes it by itself"
-        yield broken(f"the work pool '{POOL}' must exist", f"no work pool '{POOL}'", remedy)
+        yield broken(f"the work pool '{POOL}' must exist", f"no work pool '{POOL}'", _REGISTER)
         return
     if pool.is_paused:
         yield broken(f"the work pool '{POOL}' must not be paused", "paused", f"prefect work-pool resume {POOL}")
@@ -103,10 +102,11 @@ def _pool(client: SyncPrefectClient) -> Found:
 
 
 def _deployments(client: SyncPrefectClient) -> Found:
-    from carousel.up import DEPLOYMENTS
+    from carousel.automations import of_pool
+    from carousel.registration import DEPLOYMENTS, POOL
 
     wanted = {one["name"] for one in yaml.safe_load((_ROOT / DEPLOYMENTS).read_text())["deployments"]}
-    missing = sorted(wanted - {one.name for one in client.read_deployments()})
+    missing = sorted(wanted - {one.name for one in of_pool(client, POOL)})
     yield f"{len(wanted) - len(missing)} of {len(wanted)} deployments"
     if missing:
         received = f"no deployment {', '.join(missing)}"
@@ -122,7 +122,7 @@ def _automations(client: SyncPrefectClient) -> Found:
         yield broken(
             "the automations of Carousel must be there: they take up crashed runs and retrain degraded models",
             f"no automation {', '.join(missing)}",
-            "start 'carousel up' on the server's home: it makes them",
+            _REGISTER,
         )
     if off := [name for name in names if kept[name] and not any(one.enabled for one in kept[name])]:
         yield f"switched off: {', '.join(off)}"
@@ -131,7 +131,7 @@ def _automations(client: SyncPrefectClient) -> Found:
 def _late(client: SyncPrefectClient) -> Found:
     from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 
-    from carousel.up import POOL
+    from carousel.registration import POOL
 
     late = client.read_flow_runs(
         flow_run_filter=FlowRunFilter.model_validate({"state": {"name": {"any_": ["Late"]}}}),

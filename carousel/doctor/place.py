@@ -62,7 +62,7 @@ class Place:
     @cached_property
     def store_url(self) -> str:
         """The fsspec URL of the store that machines share; empty: it lies below the home."""
-        return os.environ.get(STORE_VARIABLE, "")
+        return self.env.shared_store
 
     @property
     def libraries(self) -> list[str]:

@@ -28,12 +28,12 @@ def client(running: Addresses) -> Iterator[Any]:
 
 
 def test_an_automation_that_was_switched_off_stays_off_when_it_is_installed_again(client: Any) -> None:
-    install(client)
+    install(client, POOL)
     installed = mine(client)
     assert len(installed) == 4
     assert all(one.enabled for one in installed.values())
     client.pause_automation(installed[AGAIN].id)
-    install(client)
+    install(client, POOL)
     again = mine(client)
     assert {name: one.id for name, one in again.items()} == {name: one.id for name, one in installed.items()}
     assert [name for name, one in again.items() if not one.enabled] == [AGAIN]
@@ -58,7 +58,7 @@ def test_runs_of_a_pool_without_a_worker_begin_again_as_often_as_a_run_may(clien
     for _ in range(ATTEMPTS):
         client.set_flow_run_state(runs["crashes always"], AwaitingRetry(), force=True)
         client.set_flow_run_state(runs["crashes always"], Running(), force=True)
-    install(client)
+    install(client, POOL)
     client.resume_automation(mine(client)[AGAIN].id)
     take_up_again(client, POOL)
     assert {name: client.read_flow_run(run).state_name for name, run in runs.items()} == {
@@ -76,7 +76,7 @@ def test_runs_of_a_pool_without_a_worker_begin_again_as_often_as_a_run_may(clien
 def test_no_run_begins_again_when_the_operator_does_not_want_it(client: Any) -> None:
     from prefect.states import Running
 
-    install(client)
+    install(client, POOL)
     client.pause_automation(mine(client)[AGAIN].id)
     deployment = client.read_deployment_by_name("predict/predict")
     run = client.create_flow_run_from_deployment(deployment.id).id

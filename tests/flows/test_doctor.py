@@ -25,8 +25,8 @@ from carousel.cli import main
 from carousel.doctor.findings import hidden
 from carousel.doctor.home import GB, no_room
 from carousel.doctor.variables import KNOWN
+from carousel.registration import DEPLOYMENTS, POOL
 from carousel.services import Addresses
-from carousel.up import DEPLOYMENTS, POOL
 
 ROOT = Path(__file__).parents[2]
 NAMES = [one["name"] for one in yaml.safe_load((ROOT / DEPLOYMENTS).read_text())["deployments"]]
@@ -305,14 +305,14 @@ def test_a_prefect_server_must_have_pool_worker_deployments_and_automations(
 
     monkeypatch.setenv("PREFECT_API_URL", running.prefect_api)
     said = only(doctor(), "prefect")
-    assert "prefect work-pool create carousel --type process" in said
-    assert "no deployment monitor, pipeline, predict, promote, retrain" in said
+    assert "run 'carousel deploy' with this PREFECT_API_URL" in said
+    assert f"no deployment {', '.join(sorted(NAMES))}" in said
     assert "no automation carousel: a silent run has crashed" in said
     orchestrated.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
     for name in NAMES:
         flow = orchestrated.create_flow_from_name(name)
         orchestrated.create_deployment(flow, name, work_pool_name=POOL)
-    install(orchestrated)
+    install(orchestrated, POOL)
     said = only(doctor(), "prefect")
     assert "prefect worker start --pool carousel" in said
     assert "deployment" not in said

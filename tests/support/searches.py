@@ -12,11 +12,12 @@ from tiny import write_panel
 
 from models.problem import Forecast
 from tasks import store
+from tasks.assignment import Assignment
 from tasks.ingest import SeriesData, ingest_table
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import Dataset
 from tasks.search import SearchConfig, _open_study
-from tasks.search_worker import Assignment, Worker
+from tasks.search_worker import Worker
 
 
 def prepared(directory: Path, items: int = 12, steps: int = 80, split: SplitConfig | None = None) -> Dataset:
@@ -39,7 +40,7 @@ def worker(dataset: Dataset, search: SearchConfig, work: Path, name: str = "stud
         "kind": "forecast",
         "metric": "mase",
         "study_name": name,
-        "dataset": store.path(dataset),
+        "dataset": dataset,
         "work": work,
         "began": time.time(),
         "deadline": time.time() + 300,

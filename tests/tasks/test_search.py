@@ -21,12 +21,25 @@ from searches import opened, prepared, worker
 from models import bundle
 from models.optimisation import Optimisation, begin_with
 from tasks import search_worker, store
+from tasks.environment import environment
 from tasks.kinds.kind import LearnerOptions
 from tasks.kinds.registry import kind
 from tasks.prepare import SplitConfig
 from tasks.references import Dataset, StudyResult
 from tasks.search import KEPT, SearchConfig, _beginnings, search_models
-from tasks.studies import MOST_ATTEMPTS, begun, handle, progress, ranked, release, settle, standings, view
+from tasks.studies import (
+    MOST_ATTEMPTS,
+    begun,
+    handle,
+    open_storage,
+    progress,
+    ranked,
+    release,
+    release_silent,
+    settle,
+    standings,
+    view,
+)
 from tasks.trial_files import TrialFiles, name, read_outputs
 
 SEARCH = SearchConfig(time_budget="5m", max_trials=6, max_steps=16)
@@ -148,10 +161,33 @@ def test_deaths_count_only_if_they_were_the_trials_own_and_no_rung_was_climbed_i
         release(study, worker="0")
     (trial,) = begun(study)
     assert progress(trial).attempts == MOST_ATTEMPTS - 1
+    assert killed._next() is not None
     killed.climb(trial)
     (trial,) = begun(study)
     assert trial.state != TrialState.FAIL
     assert (len(progress(trial).best), progress(trial).attempts) == (1, 0)
+
+
+def test_a_worker_that_was_silent_writes_nothing_of_a_trial_that_others_hold_by_now(
+    dataset: Dataset, study: optuna.Study, tmp_path: Path
+) -> None:
+    """It signs no more, as if its machine had been stopped; the trial is another one's when it wakes."""
+    silent = worker(dataset, SEARCH, tmp_path, study.study_name)
+    trial = silent._next()
+    assert trial is not None
+    silent.signs.of(None)
+    time.sleep(2.2)
+    assert release_silent(study, open_storage(environment().studies_uri, silence=1)) == [trial.number]
+    other = worker(dataset, SEARCH, tmp_path, study.study_name)
+    other.name = "another"
+    taken = other._next()
+    assert taken is not None
+    assert taken.number == trial.number
+    silent.climb(trial)
+    (now,) = begun(study)
+    assert (progress(now).best, now.user_attrs["worker"]) == ([], "another")
+    other.climb(taken)
+    assert (len(progress(begun(study)[0]).best), progress(begun(study)[0]).attempts) == (1, 0)
 
 
 def test_a_training_that_diverges_fails_with_its_step_and_the_search_goes_on(
@@ -185,7 +221,8 @@ def test_a_trial_that_ends_takes_no_weights_from_one_that_another_worker_has_on_
 HUNGRY = """
 import optuna, resource, sys, torch
 from pathlib import Path
-from tasks.search_worker import Assignment, Worker
+from tasks.assignment import Assignment
+from tasks.search_worker import Worker
 torch.set_num_threads(1)
 worker = Worker(Assignment.model_validate_json(Path(sys.argv[1]).read_text()), "0")
 worker.learner.begin(worker.learner.suggest(optuna.create_study().ask()), 0).advance()
@@ -298,7 +335,7 @@ def test_a_search_goes_on_from_the_best_of_another(dataset: Dataset, tmp_path: P
     study = optuna.load_study(study_name=later.study_name, storage=study_uri())
     expected = json.loads((store.path(earlier) / "best.json").read_text())[:4]
     assert [trial.params for trial in begun(study)] == [one["params"] for one in expected]
-    assert all(Path(trial.user_attrs["start"]).exists() for trial in begun(study))
+    assert all(store.file(trial.user_attrs["start"]) for trial in begun(study))
     first = min(begun(study)[0].intermediate_values)
     assert begun(study)[0].intermediate_values[first] < 1.02 * expected[0]["value"]
 

@@ -1,0 +1,49 @@
+"""Workers as child processes: of one machine, with its memory-mapped data."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks import children
+from tasks.engines.engine import Engine, Running
+
+ASSIGNMENT = "assignment.json"
+
+
+class Child(Running):
+    """A process of ``tasks.search_worker``."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.name, self.process, self._log = name, process, log
+
+    def succeeded(self) -> bool | None:
+        code = self.process.poll()
+        return None if code is None else code == 0
+
+    def log(self) -> str:
+        return children.tail(self._log)
+
+
+class LocalEngine(Engine):
+    """Child processes, whose files and logs are in ``work``."""
+
+    apart = False
+
+    def __init__(self, assignment: str, work: Path) -> None:
+        self.work = work
+        (work / ASSIGNMENT).write_text(assignment)
+
+    def start(self, index: int, attempt: int) -> Child:
+        return start_child(self.work, str(index))
+
+    def stop(self, workers: Sequence[Running]) -> None:
+        children.stop([worker.process for worker in workers if isinstance(worker, Child)])
+
+
+def start_child(work: Path, name: str) -> Child:
+    """Start the worker ``name`` on the assignment that lies in ``work``."""
+    log = work / f"worker-{name}.log"
+    process = children.start("tasks.search_worker", str(work / ASSIGNMENT), name, log=log)
+    return Child(name, process, log)
