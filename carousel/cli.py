@@ -223,6 +223,7 @@ app.command(name="up")(operating.up)
 app.command(name="down")(operating.down)
 app.command(name="deploy")(operating.deploy)
 app.command(name="status")(operating.status)
+app.command(name="doctor")(operating.doctor)
 app.command(name="serve")(operating.serve)
 app.add_typer(scheduling.app, name="schedule")
 

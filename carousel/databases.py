@@ -19,19 +19,83 @@ from tasks.errors import InputError
 
 
 @dataclass(frozen=True)
+class Schema:
+    """The tables that a library makes.
+
+    Args:
+        owner: the library, as it is installed.
+        scripts: where it keeps its revisions, relative to its package.
+    """
+
+    owner: str
+    scripts: str
+
+    def check(self, name: str, revision: str, upgrade: str | None) -> None:
+        """Check that the installed library can use the database ``name``, whose tables are of ``revision``.
+
+        Args:
+            name: what the database is called in messages.
+            revision: that of its tables.
+            upgrade: the command that brings it up to date; none: the library does so when it starts.
+
+        Raises:
+            InputError: it is of another version, or another library's.
+        """
+        rule = f"{name} must be of the version of {self.owner} that is installed"
+        if revision not in self.known:
+            if others := [other for other in SCHEMAS if other != self.owner and revision in SCHEMAS[other].known]:
+                received = f"a database with the tables of {others[0]}"
+                raise InputError(rule, received, f"give {self.owner} a database of its own: both count their revisions")
+            raise InputError(
+                rule,
+                f"a database of another version, with tables of revision {revision}",
+                f"install the version of {self.owner} that made it, or name another database: CAROUSEL_HOME or its URI",
+            )
+        if upgrade and revision != self.newest:
+            raise InputError(
+                rule,
+                f"a database of an older version, with tables of revision {revision}, not {self.newest}",
+                f"make a copy of it, then run: {upgrade}",
+            )
+
+    @cached_property
+    def known(self) -> set[str]:
+        return {found for script in self._scripts for found in _named("revision", script)}
+
+    @cached_property
+    def newest(self) -> str:
+        """The revision that no other one follows."""
+        followed = {found for script in self._scripts for found in _named("down_revision", script)}
+        [newest] = self.known - followed
+        return newest
+
+    @cached_property
+    def _scripts(self) -> list[str]:
+        package = find_spec(self.owner)
+        if package is None or package.origin is None:
+            raise RuntimeError(f"{self.owner} is not installed")
+        return [path.read_text() for path in (Path(package.origin).parent / self.scripts).glob("*.py")]
+
+
+SCHEMAS = {
+    "prefect": Schema("prefect", "server/database/_migrations/versions/sqlite"),
+    "mlflow": Schema("mlflow", "store/db_migrations/versions"),
+    "optuna": Schema("optuna", "storages/_rdb/alembic/versions"),
+}
+
+
+@dataclass(frozen=True)
 class Database:
-    """A database in the home.
+    """An SQLite database in the home.
 
     Args:
         owner: the library that made it, as it is installed.
         path: its file.
-        scripts: where the library keeps its revisions, relative to its package.
         upgrade: the command that brings it up to date; none: the library does so when it starts.
     """
 
     owner: str
     path: Path
-    scripts: str
     upgrade: str | None = None
 
     def check(self) -> None:
@@ -40,21 +104,8 @@ class Database:
         Raises:
             InputError: it is of another version, or no database.
         """
-        if not self.path.exists() or (revision := self._revision()) is None:
-            return
-        rule = f"{self.path} must be of the version of {self.owner} that is installed"
-        if revision not in self._known:
-            raise InputError(
-                rule,
-                f"a database of another version, with tables of revision {revision}",
-                f"install the version of {self.owner} that made it, or set CAROUSEL_HOME to another directory",
-            )
-        if self.upgrade and revision != self._newest:
-            raise InputError(
-                rule,
-                f"a database of an older version, with tables of revision {revision}, not {self._newest}",
-                f"make a copy of it, then run: {self.upgrade}",
-            )
+        if self.path.exists() and (revision := self._revision()) is not None:
+            SCHEMAS[self.owner].check(str(self.path), revision, self.upgrade)
 
     def _revision(self) -> str | None:
         """Return the revision of its tables; none: it has no tables yet."""
@@ -72,24 +123,6 @@ class Database:
             ) from None
         return row[0] if row else None
 
-    @cached_property
-    def _scripts(self) -> list[str]:
-        package = find_spec(self.owner)
-        if package is None or package.origin is None:
-            raise RuntimeError(f"{self.owner} is not installed")
-        return [path.read_text() for path in (Path(package.origin).parent / self.scripts).glob("*.py")]
-
-    @cached_property
-    def _known(self) -> set[str]:
-        return {found for script in self._scripts for found in _named("revision", script)}
-
-    @cached_property
-    def _newest(self) -> str:
-        """The revision that no other one follows."""
-        followed = {found for script in self._scripts for found in _named("down_revision", script)}
-        [newest] = self._known - followed
-        return newest
-
 
 def check_databases(env: Environment) -> None:
     """Check the databases that the servers of ``carousel up`` and its runs would open.
@@ -97,23 +130,14 @@ def check_databases(env: Environment) -> None:
     Raises:
         InputError: one of them is not of the installed version.
     """
-    for database in _databases(env):
-        database.check()
+    for owner in SCHEMAS:
+        path = env.prefect_home / "prefect.db" if owner == "prefect" else env.root / f"{owner}.db"
+        Database(owner, path, upgrade_command(owner, f"sqlite:///{path}")).check()
 
 
-def _databases(env: Environment) -> list[Database]:
-    mlflow, optuna = env.root / "mlflow.db", env.root / "optuna.db"
-    return [
-        # Prefect's server migrates its database itself.
-        Database("prefect", env.prefect_home / "prefect.db", "server/database/_migrations/versions/sqlite"),
-        Database("mlflow", mlflow, "store/db_migrations/versions", f"mlflow db upgrade sqlite:///{mlflow}"),
-        Database(
-            "optuna",
-            optuna,
-            "storages/_rdb/alembic/versions",
-            f"optuna storage upgrade --storage sqlite:///{optuna}",
-        ),
-    ]
+def upgrade_command(owner: str, uri: str) -> str | None:
+    """Return the command that brings the database at ``uri`` up to date; Prefect's server migrates its own itself."""
+    return {"mlflow": f"mlflow db upgrade {uri}", "optuna": f"optuna storage upgrade --storage {uri}"}.get(owner)
 
 
 def _named(variable: str, script: str) -> list[str]:

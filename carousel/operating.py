@@ -1,4 +1,4 @@
-"""The commands of an operator: ``carousel up``, ``down``, ``deploy``, ``status`` and ``serve``."""
+"""The commands of an operator: ``carousel up``, ``down``, ``deploy``, ``status``, ``doctor`` and ``serve``."""
 
 from __future__ import annotations
 
@@ -71,6 +71,29 @@ def status() -> None:
             _print_section("Scheduled", schedules.listed(client), "nothing")
             _print_section("Failed last", found.failures(client), "nothing")
     _print_section("Models", _models(env, addresses), "none: 'carousel run EXPERIMENT.yaml' makes one")
+
+
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="For machines: all that was found, as JSON.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check every connection and resource that a run here needs; say what is wrong and what to do."""
+    from pydantic import ValidationError
+
+    from carousel.doctor import told
+
+    try:
+        env = environment_for(verbose)
+    except ValidationError as error:
+        findings = told.of_invalid(error)
+    else:
+        from carousel.doctor.examine import examine
+        from carousel.doctor.place import place_of
+
+        findings = examine(place_of(env))
+    told.print_findings(findings, as_json=json)
+    if any(finding.level == "broken" for finding in findings):
+        raise SystemExit(1)
 
 
 def serve(

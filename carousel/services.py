@@ -136,6 +136,11 @@ def holder(env: Environment) -> int | None:
     return int(text) if text else None
 
 
+def abandoned(env: Environment) -> bool:
+    """Say whether a ``carousel up`` on this home was killed: what it wrote is there, and nobody holds the home."""
+    return any(path.exists() for path in (_addresses_file(env), _pid_file(env))) and not _held(env)
+
+
 @contextmanager
 def announced(env: Environment, addresses: Addresses) -> Iterator[None]:
     """Let other processes find ``addresses`` for as long as the block runs."""
