@@ -112,7 +112,7 @@ class LightningTraining(lightning.LightningModule, ABC):
         """
         if share.number < self.trainer.world_size:
             mine = torch.tensor(share.rank_weight, device=self.device)
-            self._step_weight = self.trainer.strategy.reduce(mine, reduce_op="sum")  # type: ignore[assignment]
+            self._step_weight = self.trainer.strategy.reduce(mine, reduce_op="sum")
         return self.shares * share.weight / self._step_weight.clamp(min=torch.finfo(torch.float32).tiny)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:

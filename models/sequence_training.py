@@ -69,7 +69,7 @@ def losses(model: SequenceModel, batch: Batch) -> Iterator[torch.Tensor]:
 
 def loss_weight(model: SequenceModel, batch: Batch) -> float:
     """Return what the ``losses`` of ``batch`` are means over: items, labelled steps or symbols, as its head says."""
-    return float(model.head.weight(batch.lengths_B, batch.target, batch.target_lengths_B))  # type: ignore[operator]
+    return float(model.head.weight(batch.lengths_B, batch.target, batch.target_lengths_B))
 
 
 def _replicated(model: SequenceModel, batch: Batch) -> Iterator[torch.Tensor]:
@@ -97,13 +97,13 @@ def _shares(number: int, chunks_B: torch.Tensor) -> torch.Tensor:
 
 def _stepwise(model: SequenceModel, batch: Batch) -> Iterator[torch.Tensor]:
     """Yield a loss for each chunk where every step has a loss of its own; their sum is that of the whole."""
-    total = model.head.weight(batch.lengths_B, batch.target, batch.target_lengths_B).clamp(min=1)  # type: ignore[operator]
+    total = model.head.weight(batch.lengths_B, batch.target, batch.target_lengths_B).clamp(min=1)
     state = None
     for start in model.chunk_starts(batch.values):
         own = slice(start, start + model.chunk_length)
         h_BTR, lengths_B, state = model.read_chunk(batch.values, batch.lengths_B, start, state)
         known = lengths_B, batch.target[:, own], lengths_B
-        yield model.head.loss(model.head(h_BTR, lengths_B), *known) * model.head.weight(*known) / total  # type: ignore[operator]
+        yield model.head.loss(model.head(h_BTR, lengths_B), *known) * model.head.weight(*known) / total
         state = _detached(state)
 
 

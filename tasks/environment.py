@@ -29,6 +29,7 @@ class Environment(BaseSettings):
     study_storage: str = ""
     workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
     devices: int = Field(1, ge=1, description="processes that share one training (DDP): GPUs, or CPU processes")
+    patience: float = Field(30.0, gt=0, description="seconds without a sign of life after which a training hangs")
     verbose: bool = False
 
     @cached_property

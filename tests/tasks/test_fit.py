@@ -128,7 +128,14 @@ def test_the_probe_trains_without_the_newest_data_and_says_what_it_came_to(made:
     dataset, study = made
     recipe, values = trials(study)[0]["recipe"], trials(study)[0]["values"]
     steps = int(min(values, key=int))
-    described = {"kind": "forecast", "metric": "mase", "dataset": store.path(dataset), "jobs": [], "devices": 1}
+    described = {
+        "kind": "forecast",
+        "metric": "mase",
+        "dataset": store.path(dataset),
+        "jobs": [],
+        "devices": 1,
+        "accumulate": 1,
+    }
     jobs = Jobs(**described, probe=None, precision="32-true", checkpoint_every=1, deadline=time.time() + 60)
     asked = Probe(recipe=recipe, steps=steps, known=values[str(steps)], seed=0, result=tmp_path / "older.json")
     probe(jobs, asked)
