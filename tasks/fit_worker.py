@@ -241,6 +241,8 @@ def _write(job: Job, module: Any, facts: dict[str, Any]) -> None:
 def main(path: Path) -> None:
     """Do what ``path`` describes, as a process of its own, as a launcher of ranks or as one of them."""
     jobs = Jobs.model_validate_json(path.read_text())
+    if time.time() >= jobs.deadline or all(job.weights.exists() for job in jobs.jobs):
+        return
     if "RANK" in os.environ:
         with Pulse(f"rank {os.environ['RANK']}", environment().patience) as pulse:
             rank(jobs, pulse)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytorch_lightning as lightning
 import torch
 from panels import RICH, make_facts, make_panel
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from sequence_cases import UNDISTURBED, make_arrays, make_model
 from sequence_cases import make_facts as make_sequence_facts
 
@@ -94,28 +95,36 @@ class Curve(Callback):
         self.parts.append(float(trainer.strategy.reduce(outputs["loss"].clone(), reduce_op="mean")))
 
 
-def trained(case: str, devices: int = 1, accumulate: int = 1) -> Result:
-    """Train ``case`` for ``STEPS``, its steps dealt to ``devices`` ranks and ``accumulate`` parts."""
+def trainer(devices: int = 1, accumulate: int = 1, callbacks: Sequence[Callback] = ()) -> lightning.Trainer:
+    """Return a trainer for ``STEPS``, each dealt to ``devices`` ranks and ``accumulate`` parts."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    module, curve = module_of(case), Curve()
-    trainer = lightning.Trainer(
+    return lightning.Trainer(
         accelerator="cpu",
         devices=devices,
         strategy="ddp" if devices > 1 else "auto",
         accumulate_grad_batches=accumulate,
         max_steps=STEPS,
-        gradient_clip_val=module.config.grad_clip,
-        callbacks=[curve],
+        gradient_clip_val=1.0,
+        callbacks=list(callbacks),
         logger=False,
-        enable_checkpointing=False,
+        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    trainer.fit(module)
-    assert trainer.global_step == STEPS
+
+
+def trained(case: str, devices: int = 1, accumulate: int = 1) -> Result:
+    """Train ``case`` from its beginning to its end."""
+    module, curve = module_of(case), Curve()
+    trainer(devices, accumulate, [curve]).fit(module)
     losses = np.array(curve.parts).reshape(STEPS, accumulate).sum(axis=1).tolist()
-    return losses, torch.cat([parameter.detach().flatten() for parameter in module.average.parameters()])
+    return losses, weights(module)
+
+
+def weights(module: LightningTraining) -> torch.Tensor:
+    """Return what the training gave, as one vector."""
+    return torch.cat([parameter.detach().flatten() for parameter in module.average.parameters()])
 
 
 if __name__ == "__main__":
