@@ -84,20 +84,23 @@ def together(devices: int) -> bool:
 
 def launch(path: Path, devices: int) -> None:
     """Run ``devices`` ranks of this module under torchrun, in this process."""
-    with Pulse("the launcher of the ranks", environment().patience):
-        from torch.distributed import run
+    from torch.distributed import run
 
-        os.environ[PARENT] = str(os.getpid())
-        where = [] if NODES in os.environ else ["--standalone"]
-        options = ["--nproc-per-node", str(devices), "--shutdown-timeout", str(SHUTDOWN)]
+    os.environ[PARENT] = str(os.getpid())
+    where = [] if NODES in os.environ else ["--standalone"]
+    options = ["--nproc-per-node", str(devices), "--shutdown-timeout", str(SHUTDOWN)]
+    with Pulse("the launcher of the ranks", environment().patience):
         run.main([*where, *options, "-m", "tasks.fit_worker", str(path)])
 
 
-def rank(jobs: Jobs, pulse: Pulse) -> None:
-    """Work as a rank of torchrun, whose summary of a failure then holds the first error."""
+def train_as(name: str, jobs: Jobs) -> None:
+    """Work under ``name``; torchrun's summary of a failure then holds a rank's first error."""
+    import pytorch_lightning  # noqa: F401
     from torch.distributed.elastic.multiprocessing.errors import record
 
-    record(work)(jobs, pulse)
+    # A pulse only from here on: while a library is loaded no thread of the process gets to say anything.
+    with Pulse(name, environment().patience) as pulse:
+        record(work)(jobs, pulse)
 
 
 def work(jobs: Jobs, pulse: Pulse) -> None:
@@ -244,13 +247,11 @@ def main(path: Path) -> None:
     if time.time() >= jobs.deadline or all(job.weights.exists() for job in jobs.jobs):
         return
     if "RANK" in os.environ:
-        with Pulse(f"rank {os.environ['RANK']}", environment().patience) as pulse:
-            rank(jobs, pulse)
+        train_as(f"rank {os.environ['RANK']}", jobs)
     elif together(jobs.devices):
         launch(path, jobs.devices)
     else:
-        with Pulse("a process that trains", environment().patience) as pulse:
-            work(jobs, pulse)
+        train_as("a process that trains", jobs)
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ def trains(work: Path, name: str) -> psutil.Process:
     """Wait for a new checkpoint, and return the process whose pulse has ``name``."""
     last, began = work / "checkpoints-0" / "last.ckpt", time.time()
     while not last.exists() or last.stat().st_mtime < began:
-        assert time.time() < began + 60, (work / "fit-0.log").read_text()
+        assert time.time() < began + 120, (work / "fit-0.log").read_text()
         time.sleep(0.05)
     return next(psutil.Process(int(path.name)) for path in (work / "signs").iterdir() if path.read_text() == name)
 
@@ -198,8 +198,8 @@ def hang(work: Path, name: str, pool: ThreadPoolExecutor) -> str:
     trains(work, name).send_signal(signal.SIGSTOP)
     family, began = psutil.Process().children(recursive=True), time.monotonic()
     with pytest.raises(RuntimeError) as failed:
-        future.result(timeout=60)
-    assert time.monotonic() - began < 20
+        future.result(timeout=90)
+    assert time.monotonic() - began < 40
     _, alive = psutil.wait_procs(family, timeout=5)
     assert alive == []
     return str(failed.value)
@@ -213,12 +213,12 @@ def test_a_hung_rank_and_a_hung_process_end_the_fit_with_their_log_and_the_next_
     places, fit = (store.path(dataset), store.path(study)), FitConfig(checkpoint_every=5, refit="always", accumulate=2)
     searched, work = {"metric": "mase", "seed": 0}, tmp_path
     _write_jobs(*places, "forecast", [(trials(study)[0], 1)], searched, fit, time.time() + 300, work)
-    monkeypatch.setenv("CAROUSEL_PATIENCE", "4")
+    monkeypatch.setenv("CAROUSEL_PATIENCE", "6")
     monkeypatch.setenv("CAROUSEL_DEVICES", "2")
     with ThreadPoolExecutor() as pool:
         told = hang(work, "rank 1", pool)
         assert told.startswith("training hung: rank 1 (process ")
-        assert "gave no sign of life for 4 s; its log ends:\n" in told
+        assert "gave no sign of life for 6 s; its log ends:\n" in told
         monkeypatch.setenv("CAROUSEL_DEVICES", "1")
         told = hang(work, "a process that trains", pool)
         assert told.startswith("training hung: a process that trains (process ")
