@@ -49,7 +49,7 @@ def test_a_killed_rank_is_replaced_and_both_end_with_the_same_weights_and_no_sta
     tmp_path: Path, carousel: Start
 ) -> None:
     write_panel(tmp_path / "panel.parquet")
-    changes = {"search": {"max_trials": 1, "max_steps": 1500, "time_budget": "5m"}, "fit": {"refit": "always"}}
+    changes = {"search": {"max_trials": 1, "max_steps": 800, "time_budget": "5m"}, "fit": {"refit": "always"}}
     process, home = carousel("run", str(write_experiment(tmp_path, changes)), CAROUSEL_DEVICES="2"), tmp_path / "mlruns"
     killed_in_training(process, home)
     assert "tiny version 1" in finish(process)

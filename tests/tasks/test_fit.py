@@ -210,7 +210,8 @@ def test_a_hung_rank_and_a_hung_process_end_the_fit_with_their_log_and_the_next_
 ) -> None:
     """On two devices, then on one: a checkpoint is of neither."""
     dataset, study = made
-    places, fit = (store.path(dataset), store.path(study)), FitConfig(checkpoint_every=5, refit="always", accumulate=2)
+    places = store.path(dataset), store.path(study)
+    fit = FitConfig(checkpoint_every=5, refit="always", accumulate=2, precision="auto")
     searched, work = {"metric": "mase", "seed": 0}, tmp_path
     _write_jobs(*places, "forecast", [(trials(study)[0], 1)], searched, fit, time.time() + 300, work)
     monkeypatch.setenv("CAROUSEL_PATIENCE", "6")
