@@ -1,7 +1,7 @@
 """Which items a training step reads when lengths differ: batches of similar lengths, filled by steps, not by rows.
 
 Like ``sampling`` a function of the seed and the step alone: a training that was killed at step k goes on with exactly
-the batches that it would have seen, and the ranks of a distributed training split one batch without talking.
+the batches that it would have seen, and the ranks of a distributed training deal out one batch without talking.
 
 Shapes: N items, B items of a batch.
 """
@@ -36,7 +36,7 @@ class TokenBatches:
 
         Args:
             lengths_N: int64, steps of every item there is, each at least 1.
-            budget: padded steps of a batch, over all ranks.
+            budget: padded steps of a batch, over all shares.
             seed: of the whole training.
             items: numbers of the items to be read; none: all.
         """
@@ -55,16 +55,16 @@ class TokenBatches:
         mean = np.mean(lengths_N if items is None else np.asarray(lengths_N)[items])
         return cls(lengths_N, round(min(MOST_TOKENS, batch_size * float(mean))), seed, items)
 
-    def batch(self, step: int, rank: int = 0, world: int = 1) -> np.ndarray:
-        """Return the item numbers of one step's share for ``rank``: int64, never empty.
+    def batch(self, step: int, share: int = 0, shares: int = 1) -> np.ndarray:
+        """Return the item numbers of one of the ``shares`` of a step: int64, none if there are fewer items than shares.
 
-        A batch of fewer items than there are ranks is read by some of them twice.
+        Items are dealt out in the batch's order, that of their lengths. That balances steps as well as dealing each to
+        the share of the fewest does, within 1 %: what is left is that a few long items cannot be divided.
         """
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = epoch, self._plan(epoch)
-        whole_B = self._epoch[1][place]
-        return whole_B[rank % min(world, len(whole_B)) :: world]
+        return self._epoch[1][place][share::shares]
 
     def _plan(self, epoch: int) -> list[np.ndarray]:
         """Return the item numbers of each batch of an epoch."""

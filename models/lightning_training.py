@@ -1,9 +1,14 @@
-"""The Lightning layer over any model: optimiser, schedule and the order of batches; what is learned is a subclass's."""
+"""The Lightning layer over any model: optimiser, schedule and the order of batches; what is learned is a subclass's.
+
+A step's batch is dealt into shares, one for each rank and each micro-batch that gradients are accumulated over. Into
+however many it is dealt, the step is the same within rounding: each share counts by what its loss is a mean over.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +20,38 @@ from torch.utils.data import DataLoader, IterableDataset
 from models.optimisation import Schedule, begin_with, folded, make_average, make_optimizer, seed_step
 
 
+@dataclass(frozen=True)
+class Share:
+    """What a rank reads at once of a step's batch.
+
+    ``number`` is of the share among all of the step; ``weight`` what its loss is a mean over (observed values, items,
+    ...), 0 if nothing fell to it; ``rank_weight`` that of all shares that this rank reads in the step.
+    """
+
+    batch: Any
+    number: int
+    weight: float
+    rank_weight: float
+
+
 class Steps(IterableDataset):
-    """The batches of a training from the step that it has reached: resumed, it repeats and leaves out nothing."""
+    """The shares of a training from the step that it has reached: resumed, it repeats and leaves out nothing."""
 
     def __init__(self, module: LightningTraining) -> None:
         self.module = module
 
-    def __iter__(self) -> Iterator[Any]:
-        trainer = self.module.trainer
-        for step in range(trainer.global_step, self.module.config.steps):
-            yield self.module.batch(step, trainer.global_rank, trainer.world_size)
+    def __iter__(self) -> Iterator[Share]:
+        for step in range(self.module.trainer.global_step, self.module.config.steps):
+            yield from self._of(step)
+
+    def _of(self, step: int) -> list[Share]:
+        """Return the shares of this rank; together, those of all ranks are the step's batch."""
+        module, trainer = self.module, self.module.trainer
+        # So numbered, a share and what is drawn for it are the same whether it falls to a rank or to a part.
+        numbers = range(trainer.global_rank, module.shares, trainer.world_size)
+        read = [(number, *module.batch(step, number, module.shares)) for number in numbers]
+        total = sum(weight for *_, weight in read)
+        return [Share(batch, number, weight, total) for number, batch, weight in read]
 
 
 class LightningTraining(lightning.LightningModule, ABC):
@@ -35,6 +62,7 @@ class LightningTraining(lightning.LightningModule, ABC):
         self.model, self.config, self.seed = model, config, seed
         # A part of this module, so that checkpoints hold it; no gradient, so that DDP leaves it alone.
         self.averaged = make_average(model).requires_grad_(False)
+        self._step_weight = torch.ones(())
 
     @property
     def average(self) -> nn.Module:
@@ -46,9 +74,18 @@ class LightningTraining(lightning.LightningModule, ABC):
         if not begin_with(weights, self.model, self.average):
             raise ValueError(f"weights must be of the model that goes on (got {weights}): train it from its beginning")
 
+    @property
+    def shares(self) -> int:
+        """Into how many shares a step's batch is dealt."""
+        return self.trainer.world_size * self.trainer.accumulate_grad_batches
+
     @abstractmethod
-    def batch(self, step: int, rank: int, world: int) -> Any:
-        """Return one step's batch, or the share of it that ``rank`` reads; it has a method ``to(device)``."""
+    def batch(self, step: int, share: int, shares: int) -> tuple[Any, float]:
+        """Return one of the ``shares`` of a step's batch, which has a method ``to(device)``, and its weight.
+
+        The weight is what ``losses`` are means over. Of fewer items than shares some shares get none: they read another
+        one's with a weight of 0, since every rank has to take the step.
+        """
 
     @abstractmethod
     def losses(self, batch: Any) -> Iterable[torch.Tensor]:
@@ -57,14 +94,30 @@ class LightningTraining(lightning.LightningModule, ABC):
     def train_dataloader(self) -> DataLoader:
         return DataLoader(Steps(self), batch_size=None)
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return batch.to(device)
+    def transfer_batch_to_device(self, batch: Share, device: torch.device, dataloader_idx: int) -> Share:
+        return replace(batch, batch=batch.batch.to(device))
 
-    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
-        seed_step(self.seed, self.trainer.global_step, self.trainer.global_rank)
-        return folded(self.losses(batch), self.model)
+    def training_step(self, batch: Share, batch_idx: int) -> torch.Tensor:
+        seed_step(self.seed, self.trainer.global_step, batch.number)
+        losses = self.losses(batch.batch)
+        if self.shares > 1:
+            scale = self._scale(batch)
+            losses = (loss * scale for loss in losses)
+        return folded(losses, self.model)
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def _scale(self, share: Share) -> torch.Tensor:
+        """Return by what to multiply the loss of ``share``, so that the mean over all shares is the loss of the batch.
+
+        DDP takes the mean over ranks, Lightning over the parts that gradients are accumulated over.
+        """
+        if share.number < self.trainer.world_size:
+            mine = torch.tensor(share.rank_weight, device=self.device)
+            self._step_weight = self.trainer.strategy.reduce(mine, reduce_op="sum")
+        return self.shares * share.weight / self._step_weight.clamp(min=torch.finfo(torch.float32).tiny)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        # Before any callback sees the step: the checkpoint of a step holds the average that it gave.
         self.averaged.update_parameters(self.model)
 
     def configure_optimizers(self) -> Any:

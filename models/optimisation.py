@@ -77,9 +77,9 @@ def begin_with(weights: Path, model: nn.Module, average: nn.Module) -> bool:
     return True
 
 
-def seed_step(seed: int, step: int, rank: int = 0) -> None:
+def seed_step(seed: int, step: int, share: int = 0) -> None:
     """Make what a step disturbs and drops a function of these alone, so that a resumed training goes on as it would."""
-    drawn = int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])
+    drawn = int(np.random.SeedSequence((seed, step, share)).generate_state(1)[0])
     # torch.manual_seed looks for every kind of accelerator each time, which takes as long as a small step.
     torch.default_generator.manual_seed(drawn)
     if torch.cuda.is_initialized():

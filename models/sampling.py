@@ -1,7 +1,7 @@
 """Which windows a training step reads: a function of the seed and the step alone.
 
 So a training that was killed at step k goes on with exactly the batches that it would have seen, and the ranks of a
-distributed training split one batch without talking to each other.
+distributed training deal out one batch without talking to each other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class WindowSampler:
     Args:
         first_N: int64, first allowed end of each item.
         last_N: int64, last allowed end; an item with ``last < first`` is never drawn.
-        batch_size: windows of a step, over all ranks.
+        batch_size: windows of a step, over all shares.
         seed: of the whole training.
     """
 
@@ -42,10 +42,10 @@ class WindowSampler:
         """Items that have at least one window."""
         return np.flatnonzero(self.last_N >= self.first_N)
 
-    def batch(self, step: int, rank: int = 0, world: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return item numbers and ends of one step's share for ``rank``: int64 ``[batch_size / world]`` each."""
+    def batch(self, step: int, share: int = 0, shares: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return item numbers and ends of one of the ``shares`` of a step: int64 ``[batch_size / shares]`` each."""
         rng = np.random.default_rng((self.seed, step))
         items = rng.choice(self.eligible, self.batch_size)
         low, high = self.first_N[items], self.last_N[items]
         ends = low + np.floor(rng.random(self.batch_size) * (high - low + 1)).astype(np.int64)
-        return torch.from_numpy(items[rank::world]), torch.from_numpy(ends[rank::world])
+        return torch.from_numpy(items[share::shares]), torch.from_numpy(ends[share::shares])

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from models.batching import TokenBatches
 from models.cores.core import State
 from models.objectives.registry import OBJECTIVES
-from models.objectives.tag import UNLABELLED, TagHead
+from models.objectives.tag import TagHead
 from models.optimisation import Optimisation
 from models.sequence_model import SequenceFacts, SequenceModel
 from models.sequences import Batch, SequenceArrays
@@ -67,6 +67,11 @@ def losses(model: SequenceModel, batch: Batch) -> Iterator[torch.Tensor]:
         yield _recomputed(model, batch)
 
 
+def loss_weight(model: SequenceModel, batch: Batch) -> float:
+    """Return what the ``losses`` of ``batch`` are means over: items, labelled steps or symbols, as its head says."""
+    return float(model.head.weight(batch.lengths_B, batch.target, batch.target_lengths_B))
+
+
 def _replicated(model: SequenceModel, batch: Batch) -> Iterator[torch.Tensor]:
     """Yield a loss for each chunk: the target, predicted at its end from everything so far.
 
@@ -92,14 +97,13 @@ def _shares(number: int, chunks_B: torch.Tensor) -> torch.Tensor:
 
 def _stepwise(model: SequenceModel, batch: Batch) -> Iterator[torch.Tensor]:
     """Yield a loss for each chunk where every step has a loss of its own; their sum is that of the whole."""
-    inside_BT = torch.arange(batch.target.shape[1], device=batch.target.device) < batch.lengths_B[:, None]
-    labelled_BT = inside_BT & (batch.target != UNLABELLED)
-    total, state = labelled_BT.sum().clamp(min=1), None
+    total = model.head.weight(batch.lengths_B, batch.target, batch.target_lengths_B).clamp(min=1)
+    state = None
     for start in model.chunk_starts(batch.values):
         own = slice(start, start + model.chunk_length)
         h_BTR, lengths_B, state = model.read_chunk(batch.values, batch.lengths_B, start, state)
-        loss = model.head.loss(model.head(h_BTR, lengths_B), lengths_B, batch.target[:, own], lengths_B)
-        yield loss * labelled_BT[:, own].sum() / total
+        known = lengths_B, batch.target[:, own], lengths_B
+        yield model.head.loss(model.head(h_BTR, lengths_B), *known) * model.head.weight(*known) / total
         state = _detached(state)
 
 
@@ -129,11 +133,11 @@ def _detached(state: State) -> State:
 
 
 def gather(
-    model: SequenceModel, arrays: SequenceArrays, batches: TokenBatches, step: int, rank: int = 0, world: int = 1
+    model: SequenceModel, arrays: SequenceArrays, batches: TokenBatches, step: int, share: int = 0, shares: int = 1
 ) -> Batch:
-    """Return the batch of one step: a function of the batches' seed, the step and the rank."""
-    rng = np.random.default_rng((batches.seed, step, rank)) if model.config.input.draws_variants else None
-    return arrays.batch(batches.batch(step, rank, world), model.config.input.view, rng)
+    """Return one of the ``shares`` of a step's batch: a function of the batches' seed and of these three."""
+    rng = np.random.default_rng((batches.seed, step, share)) if model.config.input.draws_variants else None
+    return arrays.batch(batches.batch(step, share, shares), model.config.input.view, rng)
 
 
 def training_of(

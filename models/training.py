@@ -31,6 +31,11 @@ def mean_loss(forecast: Forecast, windows: Windows, config: TrainingConfig) -> t
     return (loss_BF * observed_BF).sum() / observed_BF.sum().clamp(min=1)
 
 
+def loss_weight(windows: Windows) -> float:
+    """Return what ``mean_loss`` is a mean over: observed values."""
+    return float((~windows.truth_BF.isnan()).sum())
+
+
 def training_of(
     model: Forecaster, panel: Panel, sampler: WindowSampler, config: TrainingConfig, device: torch.device
 ) -> Optimisation:

@@ -7,20 +7,25 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 PARENT = "CAROUSEL_PARENT"
 _PR_SET_PDEATHSIG = 1
-_OF_A_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
+_OF_A_LAUNCHER = (
+    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+    *("GROUP_RANK", "GROUP_WORLD_SIZE", "TORCHELASTIC_RUN_ID"),
+)
 
 _KEEPING_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_THRESHOLD_": str(2**30)}
 """Lets glibc keep what a training step frees for the next one; to fetch it anew can take as long as the step itself."""
 
 
-def start(module: str, *arguments: str, log: Path, threads: int = 1) -> subprocess.Popen[bytes]:
-    """Start ``python -m module arguments`` with its output in ``log``.
+def start(
+    module: str, *arguments: str, log: Path, threads: int = 1, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start ``python -m module arguments`` with its output in ``log`` and ``variables`` in its environment.
 
     It stays in this process group, so that a signal to the group reaches it. The module's ``main`` must call
     ``die_with_parent`` first.
@@ -28,6 +33,7 @@ def start(module: str, *arguments: str, log: Path, threads: int = 1) -> subproce
     env = {name: value for name, value in os.environ.items() if name not in _OF_A_LAUNCHER}
     env = _KEEPING_MEMORY | env
     env |= {PARENT: str(os.getpid()), "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    env |= variables or {}
     with log.open("ab") as stream:
         return subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", module, *arguments], stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, env=env

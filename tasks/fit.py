@@ -16,19 +16,23 @@ from tasks import children, ensemble, store
 from tasks.config import Config
 from tasks.environment import environment
 from tasks.errors import InputError, worth_retrying
+from tasks.fit_worker import together
 from tasks.kinds.kind import Learner, LearnerOptions
 from tasks.kinds.registry import kind
 from tasks.progress import Progress
+from tasks.pulse import DIRECTORY, Watch
 from tasks.references import MANIFEST, Dataset, Model, StudyResult
 from tasks.reporting.failure import explain_stage
 
-VERSION = 3
+VERSION = 4
 SPARE = 2.0
 """Seconds of the time budget that are left for writing the result."""
 REFIT_SHARE, FEWEST_REFIT = 0.3, 20
 """Steps that a trial goes on for on all data: a share of those that it has taken, but no fewer than some."""
 PROBE_SHARE = 0.25
 """Share of a member's steps after which newer and older data are compared."""
+LOG = 40
+"""Lines of the log that a failure quotes: torchrun's summary, and before it what the ranks said."""
 
 
 class FitConfig(Config):
@@ -53,7 +57,15 @@ class FitConfig(Config):
         title="Refit",
         description="Train the members further, on the validation part, too; auto: if newer data help.",
     )
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field("32-true", title="Precision")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"] = Field(
+        "32-true", title="Precision", description="auto: bf16-mixed on a GPU that computes in it, 32-true elsewhere."
+    )
+    accumulate: int = Field(
+        1,
+        title="Parts of a step",
+        description="Parts in which each device reads its share of a step's batch: less memory, the same training.",
+        ge=1,
+    )
     checkpoint_every: int = Field(100, title="Steps between checkpoints", ge=1)
     seed: int = Field(0, title="Seed", ge=0)
 
@@ -73,7 +85,7 @@ def fit_model(dataset: Dataset, study: StudyResult, fit: FitConfig) -> Model:
 
     Raises:
         InputError: no trial is within the limits on parameters and latency.
-        RuntimeError: a training died; the message ends with its log.
+        RuntimeError: a training died or hung; the message ends with its log.
     """
     source, found = store.path(dataset), store.path(study)
     key = store.Key("fit", VERSION, fit, (dataset.fingerprint, study.fingerprint))
@@ -205,6 +217,7 @@ def _write_jobs(
         "jobs": jobs,
         "probe": _probe(parts, search["seed"], work) if fit.refit == "auto" else None,
         "precision": fit.precision,
+        "accumulate": fit.accumulate,
         "checkpoint_every": fit.checkpoint_every,
         "devices": environment().devices,
         "deadline": deadline,
@@ -236,22 +249,35 @@ def _run(jobs: list[dict[str, Any]], work: Path, deadline: float) -> None:
         claim.unlink()
     env = environment()
     # On one device members train side by side, a processor each; over several devices one after the other.
-    abreast = min(len(jobs), env.workers) if env.devices == 1 else min(len(jobs), 1)
-    workers = [_start_worker(work, place) for place in range(abreast)]
+    abreast = min(len(jobs), 1 if together(env.devices) else env.workers)
+    watch = Watch(work / "signs", env.patience)
+    workers = [_start_worker(work, place, watch) for place in range(abreast)]
     began = time.time()
     with children.stopped_at_exit(workers), Progress("fit", max(1, len(jobs))) as progress:
         while any(worker.poll() is None for worker in workers) and time.time() < deadline:
             time.sleep(0.1)
-            for place, worker in enumerate(workers):
-                if worker.poll():
-                    log = children.tail(work / f"fit-{place}.log")
-                    raise RuntimeError(f"training died; its log ends:\n{log}")
+            _raise_failure(workers, watch, work)
             done = sum(Path(job["weights"]).exists() for job in jobs)
             progress.update(done, time.time() - began, "members trained")
 
 
-def _start_worker(work: Path, place: int) -> subprocess.Popen[bytes]:
-    return children.start("tasks.fit_worker", str(work / "jobs.json"), log=work / f"fit-{place}.log")
+def _start_worker(work: Path, place: int, watch: Watch) -> subprocess.Popen[bytes]:
+    log, jobs = work / f"fit-{place}.log", work / "jobs.json"
+    return children.start("tasks.fit_worker", str(jobs), log=log, variables={DIRECTORY: str(watch.directory)})
+
+
+def _raise_failure(workers: list[subprocess.Popen[bytes]], watch: Watch, work: Path) -> None:
+    """Raise RuntimeError with the end of the log if a worker has died, or it or one of its ranks hangs."""
+    for place, worker in enumerate(workers):
+        if worker.poll():
+            raise RuntimeError(f"training died; its log ends:\n{children.tail(work / f'fit-{place}.log', LOG)}")
+    silent = watch.silent()
+    if silent is not None:
+        process, name = silent
+        place = next((place for place, worker in enumerate(workers) if worker.pid == process), 0)
+        workers[place].kill()
+        what = f"{name} (process {process}) gave no sign of life for {watch.patience:g} s"
+        raise RuntimeError(f"training hung: {what}; its log ends:\n{children.tail(work / f'fit-{place}.log', LOG)}")
 
 
 def _newer_data_help(work: Path) -> bool:

@@ -1,7 +1,7 @@
 """A child of ``fit`` that trains members under Lightning, one by one: ``python -m tasks.fit_worker JOBS.json``.
 
 With one device it trains in this process; with more it becomes torchrun, whose ranks run this module again. The flow is
-never executed again, and no rank outlives its parent.
+never executed again, and no rank outlives its parent. Started by hand on another node, it joins (docs/training.md).
 """
 
 from __future__ import annotations
@@ -19,6 +19,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from tasks.children import PARENT, die_with_parent
+from tasks.environment import environment
+from tasks.pulse import Pulse
+
+NODES = "PET_NNODES"
+"""torchrun's own variable; where it is set, torchrun's other variables say where the nodes meet."""
+SHUTDOWN = 5
+"""Seconds between torchrun's SIGTERM to the ranks that are left and its SIGKILL."""
+WAITING = 10
+"""How long ranks wait for each other, times the patience: where a rank answers but what it sends never arrives."""
 
 
 class Job(BaseModel):
@@ -62,9 +71,15 @@ class Jobs(BaseModel):
     jobs: list[Job]
     probe: Probe | None
     precision: str
+    accumulate: int
     checkpoint_every: int
     devices: int
     deadline: float
+
+
+def together(devices: int) -> bool:
+    """Say whether several processes share one training: with several devices a node, or several nodes."""
+    return devices > 1 or NODES in os.environ
 
 
 def launch(path: Path, devices: int) -> None:
@@ -72,10 +87,23 @@ def launch(path: Path, devices: int) -> None:
     from torch.distributed import run
 
     os.environ[PARENT] = str(os.getpid())
-    run.main(["--standalone", "--nproc-per-node", str(devices), "-m", "tasks.fit_worker", str(path)])
+    where = [] if NODES in os.environ else ["--standalone"]
+    options = ["--nproc-per-node", str(devices), "--shutdown-timeout", str(SHUTDOWN)]
+    with Pulse("the launcher of the ranks", environment().patience):
+        run.main([*where, *options, "-m", "tasks.fit_worker", str(path)])
 
 
-def work(jobs: Jobs) -> None:
+def train_as(name: str, jobs: Jobs) -> None:
+    """Work under ``name``; torchrun's summary of a failure then holds a rank's first error."""
+    import pytorch_lightning  # noqa: F401
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    # A pulse only from here on: while a library is loaded no thread of the process gets to say anything.
+    with Pulse(name, environment().patience) as pulse:
+        record(work)(jobs, pulse)
+
+
+def work(jobs: Jobs, pulse: Pulse) -> None:
     """Train what no other process has taken, until nothing is left or time is up."""
     import torch
 
@@ -84,14 +112,14 @@ def work(jobs: Jobs) -> None:
         probe(jobs, jobs.probe)
     for job in jobs.jobs:
         if time.time() < jobs.deadline and _takes(jobs, job.weights):
-            train(jobs, job)
+            train(jobs, job, pulse)
 
 
 def _takes(jobs: Jobs, result: Path) -> bool:
     """Say whether ``result`` is this process's to make; ranks of one training make all of them together."""
     if result.exists():
         return False
-    if jobs.devices > 1:
+    if together(jobs.devices):
         return True
     try:
         os.close(os.open(result.with_suffix(".claim"), os.O_CREAT | os.O_EXCL))
@@ -114,18 +142,20 @@ def probe(jobs: Jobs, asked: Probe) -> None:
         training.advance()
         if time.time() >= jobs.deadline:
             return
-    partial = asked.result.with_suffix(".partial")
     value = learner.value([learner.outputs(training.average)])
+    if os.environ.get("RANK", "0") != "0":
+        return
+    partial = asked.result.with_suffix(".partial")
     partial.write_text(json.dumps({"value": value, "newer data help": asked.known < value}))
     partial.rename(asked.result)
 
 
-def train(jobs: Jobs, job: Job) -> None:
+def train(jobs: Jobs, job: Job, pulse: Pulse) -> None:
     """Train the member, from its last checkpoint if there is one; rank 0 writes its weights unless time was up."""
     from tasks.kinds.registry import kind
 
     job.checkpoints.mkdir(exist_ok=True)
-    trainer = _trainer(jobs, job)
+    trainer = _trainer(jobs, job, pulse)
     began = time.time()
     module = kind(jobs.kind).training(jobs.dataset, job.recipe, job.seed)
     module.begin_with(job.start)
@@ -139,36 +169,50 @@ def train(jobs: Jobs, job: Job) -> None:
         _write(job, module, facts)
 
 
-def _trainer(jobs: Jobs, job: Job) -> Any:
+def _trainer(jobs: Jobs, job: Job, pulse: Pulse) -> Any:
     """Return Lightning's trainer, which checkpoints, looks at the clock, and does nothing else beside training."""
     import pytorch_lightning as lightning
     import torch
-    from pytorch_lightning.callbacks import ModelCheckpoint, Timer
-    from pytorch_lightning.strategies import DDPStrategy
+    from pytorch_lightning.callbacks import LambdaCallback, Timer
 
-    on_gpu = torch.cuda.is_available()
-    strategy: Any = DDPStrategy(process_group_backend="nccl" if on_gpu else "gloo") if jobs.devices > 1 else "auto"
-    keeper = ModelCheckpoint(
-        dirpath=job.checkpoints,
-        filename="last",
-        every_n_train_steps=jobs.checkpoint_every,
-        enable_version_counter=False,
-    )
+    from models.lightning_checkpoints import Checkpoints
+
     timer = Timer(timedelta(seconds=max(0.0, jobs.deadline - time.time())), interval="step", verbose=False)
+    steps = LambdaCallback(on_train_batch_start=lambda *_: pulse.begin(), on_train_batch_end=lambda *_: pulse.end())
     return lightning.Trainer(
-        accelerator="gpu" if on_gpu else "cpu",
+        accelerator="gpu" if torch.cuda.is_available() else "cpu",
         devices=jobs.devices,
-        strategy=strategy,
-        precision=jobs.precision,  # type: ignore[arg-type]
+        num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", "1")),
+        strategy=_strategy() if together(jobs.devices) else "auto",
+        precision=_precision(jobs.precision),  # type: ignore[arg-type]
+        accumulate_grad_batches=jobs.accumulate,
         max_steps=job.recipe["training"]["steps"],
         gradient_clip_val=job.recipe["training"]["grad_clip"],
-        callbacks=[keeper, timer],
+        callbacks=[timer, steps, Checkpoints(job.checkpoints, jobs.checkpoint_every)],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
         default_root_dir=job.checkpoints,
     )
+
+
+def _strategy() -> Any:
+    import torch
+    from pytorch_lightning.strategies import DDPStrategy
+
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    return DDPStrategy(process_group_backend=backend, timeout=timedelta(seconds=WAITING * environment().patience))
+
+
+def _precision(asked: str) -> str:
+    """Return Lightning's name of the precision; auto: bfloat16 where a GPU computes in it."""
+    import torch
+
+    if asked != "auto":
+        return asked
+    able = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16-mixed" if able else "32-true"
 
 
 def _digests(module: Any) -> list[str]:
@@ -197,12 +241,23 @@ def _write(job: Job, module: Any, facts: dict[str, Any]) -> None:
     partial.rename(job.weights)
 
 
+def main(path: Path) -> None:
+    """Do what ``path`` describes, as a process of its own, as a launcher of ranks or as one of them."""
+    jobs = Jobs.model_validate_json(path.read_text())
+    if time.time() >= jobs.deadline or all(job.weights.exists() for job in jobs.jobs):
+        return
+    if "RANK" in os.environ:
+        train_as(f"rank {os.environ['RANK']}", jobs)
+    elif together(jobs.devices):
+        launch(path, jobs.devices)
+    else:
+        train_as("a process that trains", jobs)
+
+
 if __name__ == "__main__":
-    die_with_parent()
+    # Without a parent, it was started by hand on another node.
+    if PARENT in os.environ:
+        die_with_parent()
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    described = Jobs.model_validate_json(Path(sys.argv[1]).read_text())
-    if described.devices > 1 and "RANK" not in os.environ:
-        launch(Path(sys.argv[1]), described.devices)
-    else:
-        work(described)
+    main(Path(sys.argv[1]))

@@ -173,12 +173,18 @@ class ClassifyHead(nn.Module):
         loss_B = nn.functional.cross_entropy(
             scores_BL, truth_B, self.class_weights_L, ignore_index=-1, label_smoothing=smoothing, reduction="none"
         )
-        total = shared(loss_B, share_B).sum()
-        known_B = truth_B >= 0
+        weight = self.weight(lengths_B, target, target_lengths_B)
+        return shared(loss_B, share_B).sum() / weight.clamp(min=torch.finfo(weight.dtype).tiny)
+
+    def weight(self, lengths_B: torch.Tensor, target: torch.Tensor, target_lengths_B: torch.Tensor) -> torch.Tensor:
+        """Return what ``loss`` is a mean over: items, those of a known label by the weight of their class."""
+        if self.multi_label:
+            return torch.ones(len(target), device=target.device).sum()
+        truth_B = target.reshape(len(target))
+        known_B = (truth_B >= 0).float()
         if self.class_weights_L is None:
-            return total / known_B.sum().clamp(min=1)
-        weight_B = self.class_weights_L[truth_B.clamp(min=0)] * known_B
-        return total / weight_B.sum().clamp(min=torch.finfo(weight_B.dtype).tiny)
+            return known_B.sum()
+        return (self.class_weights_L.to(target.device)[truth_B.clamp(min=0)] * known_B).sum()
 
     def outputs(self, scores_BL: torch.Tensor, lengths_B: torch.Tensor) -> list[np.ndarray]:
         """Return float32 probabilities ``[L]`` an item; they sum to 1 unless the problem is multi-label."""

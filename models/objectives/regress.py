@@ -129,6 +129,10 @@ class RegressHead(nn.Module):
         truth_B = target.reshape(len(scores_B)).float()
         return shared(LOSSES[self.target.loss](scores_B.float(), truth_B, reduction="none"), share_B).mean()
 
+    def weight(self, lengths_B: torch.Tensor, target: torch.Tensor, target_lengths_B: torch.Tensor) -> torch.Tensor:
+        """Return what ``loss`` is a mean over: items."""
+        return torch.ones(len(target), device=target.device).sum()
+
     def outputs(self, scores_B: torch.Tensor, lengths_B: torch.Tensor) -> list[np.ndarray]:
         """Return float64 ``[1]`` an item, in the target's unit."""
         value_B = scores_B.detach().double().cpu().numpy() * self.target.std + self.target.mean

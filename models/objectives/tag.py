@@ -168,15 +168,18 @@ class TagHead(nn.Module):
         target_lengths_B: torch.Tensor,
     ) -> torch.Tensor:
         """Return the negative log-likelihood of the labels ``[B, T]``, a labelled step on average."""
-        outside_BT = padding(scores_BTL, lengths_B)[..., 0]
-        truth_BT = target.masked_fill(outside_BT, UNLABELLED)
-        steps = (truth_BT != UNLABELLED).sum().clamp(min=1)
+        truth_BT = target.masked_fill(padding(scores_BTL, lengths_B)[..., 0], UNLABELLED)
+        steps = self.weight(lengths_B, target, target_lengths_B).clamp(min=1)
         if self.crf is None:
             total = nn.functional.cross_entropy(
                 scores_BTL.float().flatten(0, 1), truth_BT.flatten(), ignore_index=UNLABELLED, reduction="sum"
             )
             return total / steps
         return self.crf.negative_log_likelihood(scores_BTL, lengths_B, truth_BT).sum() / steps
+
+    def weight(self, lengths_B: torch.Tensor, target: torch.Tensor, target_lengths_B: torch.Tensor) -> torch.Tensor:
+        """Return what ``loss`` is a mean over: labelled steps."""
+        return ((target != UNLABELLED) & ~padding(target, lengths_B)[..., 0]).sum()
 
     def outputs(self, scores_BTL: torch.Tensor, lengths_B: torch.Tensor) -> list[np.ndarray]:
         """Return float32 ``[T, L]`` an item: each step's probability of each label."""

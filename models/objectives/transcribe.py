@@ -124,18 +124,26 @@ class TranscribeHead(nn.Module):
     ) -> torch.Tensor:
         """Return CTC's negative log-likelihood, a symbol on average; an item with too few steps for it counts 0."""
         log_TBV = scores_BTV.float().log_softmax(dim=2).transpose(0, 1)
-        inside_BU = torch.arange(target.shape[1], device=target.device) < target_lengths_B[:, None]
-        known_BU = inside_BU & (target > 0)
+        known_BU = _known(target, target_lengths_B)
         symbols_B = known_BU.sum(dim=1)
         total = nn.functional.ctc_loss(
             log_TBV, target[known_BU], lengths_B, symbols_B, reduction="sum", zero_infinity=True
         )
-        return total / symbols_B.sum().clamp(min=1)
+        return total / self.weight(lengths_B, target, target_lengths_B).clamp(min=1)
+
+    def weight(self, lengths_B: torch.Tensor, target: torch.Tensor, target_lengths_B: torch.Tensor) -> torch.Tensor:
+        """Return what ``loss`` is a mean over: symbols."""
+        return _known(target, target_lengths_B).sum()
 
     def outputs(self, scores_BTV: torch.Tensor, lengths_B: torch.Tensor) -> list[np.ndarray]:
         """Return float32 log-probabilities ``[T, V+1]`` an item."""
         log_BTV = scores_BTV.detach().float().log_softmax(dim=2).cpu().numpy()
         return [log_BTV[row, :length].copy() for row, length in enumerate(lengths_B.tolist())]
+
+
+def _known(target_BU: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+    """Return bool ``[B, U]``, true where a symbol stands that the target knows."""
+    return (torch.arange(target_BU.shape[1], device=target_BU.device) < lengths_B[:, None]) & (target_BU > 0)
 
 
 def combine(target: TranscribeTarget, members: list[list[np.ndarray]]) -> list[Transcript]:

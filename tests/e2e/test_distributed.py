@@ -34,16 +34,31 @@ def environment_of(process: psutil.Process) -> dict:
         return {}
 
 
-def test_two_ranks_end_with_the_same_weights_and_no_stage_runs_twice(tmp_path: Path, carousel: Start) -> None:
+def killed_in_training(process: subprocess.Popen[str], home: Path) -> None:
+    """SIGKILL rank 1 once a checkpoint is there."""
+    deadline = time.monotonic() + 120
+    while not any((home / "work").glob("fit-*/checkpoints-0/last.ckpt")):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "no checkpoint was seen"
+        time.sleep(0.005)
+    both = ranks(psutil.Process(process.pid).children(recursive=True))
+    next(rank for rank in both if environment_of(rank)["RANK"] == "1").kill()
+
+
+def test_a_killed_rank_is_replaced_and_both_end_with_the_same_weights_and_no_stage_runs_twice(
+    tmp_path: Path, carousel: Start
+) -> None:
     write_panel(tmp_path / "panel.parquet")
-    experiment = write_experiment(tmp_path, {"fit": {"refit": "always"}})
-    printed = finish(carousel("run", str(experiment), CAROUSEL_DEVICES="2"))
-    assert "tiny version 1" in printed
-    manifest = json.loads(next((tmp_path / "mlruns/stages/fit").glob("*/manifest.json")).read_text())
-    digests = manifest["facts"]["trained"][0]["digests"]
-    assert len(digests) == 2
-    assert digests[0] == digests[1]
-    assert prefect_runs(tmp_path / "mlruns") == {"flows": 1, "fits": 1}
+    changes = {"search": {"max_trials": 1, "max_steps": 800, "time_budget": "5m"}, "fit": {"refit": "always"}}
+    process, home = carousel("run", str(write_experiment(tmp_path, changes)), CAROUSEL_DEVICES="2"), tmp_path / "mlruns"
+    killed_in_training(process, home)
+    assert "tiny version 1" in finish(process)
+    manifest = json.loads(next((home / "stages/fit").glob("*/manifest.json")).read_text())
+    trained = manifest["facts"]["trained"][0]
+    assert trained["resumed"]
+    assert len(trained["digests"]) == 2
+    assert len(set(trained["digests"])) == 1
+    assert prefect_runs(home) == {"flows": 1, "fits": 1}
 
 
 def prefect_runs(home: Path) -> dict[str, int]:

@@ -62,16 +62,28 @@ def test_long_and_short_items_come_in_any_order() -> None:
     assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.2
 
 
-@pytest.mark.parametrize("world", [2, 3, 5])
-def test_the_ranks_share_the_batch_of_one_and_none_is_left_without(world: int) -> None:
+@pytest.mark.parametrize("shares", [2, 3, 5])
+def test_the_shares_of_a_step_are_its_batch_with_nothing_twice(shares: int) -> None:
     source = TokenBatches(CASES["one far too long"], 16, seed=0)
     for step in range(source.steps_per_epoch):
+        dealt = [source.batch(step, share, shares) for share in range(shares)]
+        assert sorted(np.concatenate(dealt)) == sorted(source.batch(step))
+        assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
+
+
+@pytest.mark.parametrize("case", ["narrow", "wide"])
+@pytest.mark.parametrize("shares", [2, 4])
+def test_shares_are_of_as_many_padded_steps_as_numbers_of_items_allow(case: str, shares: int) -> None:
+    lengths = CASES[case]
+    source = TokenBatches.sized(lengths, 32, seed=0)
+    most = ideal = 0.0
+    for step in range(source.steps_per_epoch):
         whole = source.batch(step)
-        shares = [source.batch(step, rank, world) for rank in range(world)]
-        assert all(len(share) for share in shares)
-        assert set(np.concatenate(shares)) == set(whole)
-        if len(whole) >= world:
-            assert sum(map(len, shares)) == len(whole)
+        dealt = [source.batch(step, share, shares) for share in range(shares)]
+        padded = [len(items_B) * int(lengths[items_B].max(initial=0)) for items_B in dealt]
+        most += max(padded)
+        ideal += -(-len(whole) // shares) * shares / len(whole) * np.mean(padded)
+    assert most < 1.03 * ideal
 
 
 def test_only_the_named_items_are_read() -> None:

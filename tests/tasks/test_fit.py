@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,8 +21,9 @@ from searches import prepared
 from models import bundle
 from models.panel import Panel
 from tasks import store
+from tasks.environment import environment
 from tasks.errors import InputError
-from tasks.fit import FEWEST_REFIT, FitConfig, _probe, fit_model
+from tasks.fit import FEWEST_REFIT, FitConfig, _probe, _run, _write_jobs, fit_model
 from tasks.fit_worker import Jobs, Probe, probe
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.kinds.kind import LearnerOptions
@@ -128,7 +132,14 @@ def test_the_probe_trains_without_the_newest_data_and_says_what_it_came_to(made:
     dataset, study = made
     recipe, values = trials(study)[0]["recipe"], trials(study)[0]["values"]
     steps = int(min(values, key=int))
-    described = {"kind": "forecast", "metric": "mase", "dataset": store.path(dataset), "jobs": [], "devices": 1}
+    described = {
+        "kind": "forecast",
+        "metric": "mase",
+        "dataset": store.path(dataset),
+        "jobs": [],
+        "devices": 1,
+        "accumulate": 1,
+    }
     jobs = Jobs(**described, probe=None, precision="32-true", checkpoint_every=1, deadline=time.time() + 60)
     asked = Probe(recipe=recipe, steps=steps, known=values[str(steps)], seed=0, result=tmp_path / "older.json")
     probe(jobs, asked)
@@ -158,3 +169,62 @@ def test_a_trial_that_began_with_other_weights_is_not_what_older_data_are_compar
     assert asked["recipe"] == second["recipe"]
     assert asked["known"] == second["values"][str(asked["steps"])]
     assert _probe([(first | {"continued": True}, 2)], 0, tmp_path) is None
+
+
+NEVER = 10**6
+"""Steps that no training here gets to."""
+
+
+def started(work: Path, steps: int, pool: ThreadPoolExecutor) -> Future[None]:
+    described = json.loads((work / "jobs.json").read_text())
+    described["jobs"][0]["recipe"]["training"]["steps"] = steps
+    described["devices"] = environment().devices
+    (work / "jobs.json").write_text(json.dumps(described))
+    return pool.submit(_run, described["jobs"], work, time.time() + 120)
+
+
+def trains(work: Path, name: str) -> psutil.Process:
+    """Wait for a new checkpoint, and return the process whose pulse has ``name``."""
+    last, began = work / "checkpoints-0" / "last.ckpt", time.time()
+    while not last.exists() or last.stat().st_mtime < began:
+        assert time.time() < began + 120, (work / "fit-0.log").read_text()
+        time.sleep(0.05)
+    return next(psutil.Process(int(path.name)) for path in (work / "signs").iterdir() if path.read_text() == name)
+
+
+def hang(work: Path, name: str, pool: ThreadPoolExecutor) -> str:
+    """Stop the process ``name`` of a training; return what the stage says of it."""
+    future = started(work, NEVER, pool)
+    trains(work, name).send_signal(signal.SIGSTOP)
+    family, began = psutil.Process().children(recursive=True), time.monotonic()
+    with pytest.raises(RuntimeError) as failed:
+        future.result(timeout=90)
+    assert time.monotonic() - began < 40
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert alive == []
+    return str(failed.value)
+
+
+def test_a_hung_rank_and_a_hung_process_end_the_fit_with_their_log_and_the_next_goes_on(
+    made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On two devices, then on one: a checkpoint is of neither."""
+    dataset, study = made
+    places = store.path(dataset), store.path(study)
+    fit = FitConfig(checkpoint_every=5, refit="always", accumulate=2, precision="auto")
+    searched, work = {"metric": "mase", "seed": 0}, tmp_path
+    _write_jobs(*places, "forecast", [(trials(study)[0], 1)], searched, fit, time.time() + 300, work)
+    monkeypatch.setenv("CAROUSEL_PATIENCE", "6")
+    monkeypatch.setenv("CAROUSEL_DEVICES", "2")
+    with ThreadPoolExecutor() as pool:
+        told = hang(work, "rank 1", pool)
+        assert told.startswith("training hung: rank 1 (process ")
+        assert "gave no sign of life for 6 s; its log ends:\n" in told
+        monkeypatch.setenv("CAROUSEL_DEVICES", "1")
+        told = hang(work, "a process that trains", pool)
+        assert told.startswith("training hung: a process that trains (process ")
+        reached = torch.load(work / "checkpoints-0" / "last.ckpt", weights_only=True)["global_step"]
+        started(work, reached + 3, pool).result(timeout=60)
+    facts = json.loads((work / "member-0.json").read_text())
+    assert facts["resumed"]
+    assert facts["steps"] == reached + 3
