@@ -10,7 +10,7 @@ from models.forecaster import Forecaster
 from models.lightning_training import LightningTraining
 from models.panel import Panel, Windows
 from models.sampling import WindowSampler
-from models.training import loss_weight, mean_loss
+from models.training import mean_loss, share_of
 from models.training_config import TrainingConfig
 
 
@@ -25,12 +25,7 @@ class LightningForecaster(LightningTraining):
         self.panel, self.sampler = panel, sampler
 
     def batch(self, step: int, share: int, shares: int) -> tuple[Windows, float]:
-        items_B, ends_B = self.sampler.batch(step, share, shares)
-        nothing = not len(items_B)
-        if nothing:
-            items_B, ends_B = self.sampler.batch(step, 0, shares)
-        windows = self.panel.gather(items_B, ends_B, self.model.config.context_length, self.model.facts.horizon)
-        return windows, 0.0 if nothing else loss_weight(windows)
+        return share_of(self.model, self.panel, self.sampler, step, share, shares)
 
     def losses(self, batch: Windows) -> Iterator[torch.Tensor]:
         yield mean_loss(self.model(batch), batch, self.config)

@@ -9,7 +9,7 @@ import torch
 from models.batching import TokenBatches
 from models.lightning_training import LightningTraining
 from models.sequence_model import SequenceModel
-from models.sequence_training import SequenceTrainingConfig, gather, loss_weight, losses
+from models.sequence_training import SequenceTrainingConfig, losses, share_of
 from models.sequences import Batch, SequenceArrays
 
 
@@ -26,9 +26,7 @@ class LightningSequence(LightningTraining):
         self.arrays, self.batches = arrays, batches
 
     def batch(self, step: int, share: int, shares: int) -> tuple[Batch, float]:
-        nothing = not len(self.batches.batch(step, share, shares))
-        batch = gather(self.model, self.arrays, self.batches, step, 0 if nothing else share, shares)
-        return batch, 0.0 if nothing else loss_weight(self.model, batch)
+        return share_of(self.model, self.arrays, self.batches, step, share, shares)
 
     def losses(self, batch: Batch) -> Iterator[torch.Tensor]:
         yield from losses(self.model, batch)

@@ -19,6 +19,8 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from models import ranks
+
 WARMUP = 40
 """Steps over which the learning rate rises."""
 
@@ -110,14 +112,17 @@ class Optimisation:
         return self._averaged.module
 
     def advance(self) -> float:
-        """Take one step and return its loss."""
+        """Take one step and return its loss; ranks of a process group take it together."""
+        rank, world = ranks.place()
         self.model.train()
-        seed_step(self.seed, self.step)
+        seed_step(self.seed, self.step, rank)
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for loss in self.losses_of(self.step):
             loss.backward()
             total += loss.item()
+        if world > 1:
+            total = ranks.add_up(self.model, total)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
         self.optimizer.step()
         self.schedule.step()

@@ -15,6 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.checkpoint import checkpoint
 
+from models import ranks
 from models.batching import TokenBatches
 from models.cores.core import State
 from models.objectives.registry import OBJECTIVES
@@ -132,12 +133,18 @@ def _detached(state: State) -> State:
     return [(h_BR.detach(), c_BH.detach()) for h_BR, c_BH in state]
 
 
-def gather(
+def share_of(
     model: SequenceModel, arrays: SequenceArrays, batches: TokenBatches, step: int, share: int = 0, shares: int = 1
-) -> Batch:
-    """Return one of the ``shares`` of a step's batch: a function of the batches' seed and of these three."""
-    rng = np.random.default_rng((batches.seed, step, share)) if model.config.input.draws_variants else None
-    return arrays.batch(batches.batch(step, share, shares), model.config.input.view, rng)
+) -> tuple[Batch, float]:
+    """Return one of the ``shares`` of a step's batch, and its weight: a function of the batches' seed and of these.
+
+    None fell to it: that of another share, with a weight of 0.
+    """
+    nothing = not len(batches.batch(step, share, shares))
+    read = 0 if nothing else share
+    rng = np.random.default_rng((batches.seed, step, read)) if model.config.input.draws_variants else None
+    batch = arrays.batch(batches.batch(step, read, shares), model.config.input.view, rng)
+    return batch, 0.0 if nothing else loss_weight(model, batch)
 
 
 def training_of(
@@ -150,6 +157,9 @@ def training_of(
     """Return the training of a model on the items that ``batches`` names."""
 
     def losses_of(step: int) -> Iterator[torch.Tensor]:
-        return losses(model, gather(model, arrays, batches, step).to(device))
+        rank, world = ranks.place()
+        batch, weight = share_of(model, arrays, batches, step, rank, world)
+        found = losses(model, batch.to(device))
+        return found if world == 1 else ranks.weighed(found, weight, device)
 
     return Optimisation(model, config, losses_of, batches.seed)

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import torch
 
+from models import ranks
 from models.distributions import Forecast
 from models.forecaster import Forecaster
 from models.optimisation import Optimisation
@@ -36,14 +37,28 @@ def loss_weight(windows: Windows) -> float:
     return float((~windows.truth_BF.isnan()).sum())
 
 
+def share_of(
+    model: Forecaster, panel: Panel, sampler: WindowSampler, step: int, share: int, shares: int
+) -> tuple[Windows, float]:
+    """Return one of the ``shares`` of a step's windows, and its weight; none fell to it: those of another, weight 0."""
+    items_B, ends_B = sampler.batch(step, share, shares)
+    nothing = not len(items_B)
+    if nothing:
+        items_B, ends_B = sampler.batch(step, 0, shares)
+    windows = panel.gather(items_B, ends_B, model.config.context_length, model.facts.horizon)
+    return windows, 0.0 if nothing else loss_weight(windows)
+
+
 def training_of(
     model: Forecaster, panel: Panel, sampler: WindowSampler, config: TrainingConfig, device: torch.device
 ) -> Optimisation:
     """Return the training of a forecaster on the windows that ``sampler`` draws from ``panel``."""
 
-    def losses_of(step: int) -> Iterator[torch.Tensor]:
-        items_B, ends_B = sampler.batch(step)
-        windows = panel.gather(items_B, ends_B, model.config.context_length, model.facts.horizon).to(device)
-        yield mean_loss(model(windows), windows, config)
+    def losses_of(step: int) -> Iterable[torch.Tensor]:
+        rank, world = ranks.place()
+        windows, weight = share_of(model, panel, sampler, step, rank, world)
+        windows = windows.to(device)
+        losses = [mean_loss(model(windows), windows, config)]
+        return losses if world == 1 else ranks.weighed(losses, weight, device)
 
     return Optimisation(model, config, losses_of, sampler.seed)

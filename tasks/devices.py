@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -29,34 +29,41 @@ def visible() -> list[str]:
 
 
 def places() -> int | None:
-    """Return how many processes may compute on the GPUs of this machine at once; None: it has no GPU."""
-    return len(visible()) * environment().device_shares or None
+    """Return how many workers may compute on the GPUs of this machine at once; None: it has no GPU."""
+    env = environment()
+    return len(visible()) * env.device_shares // env.trial_devices or None
 
 
 @contextmanager
-def lease(devices: Sequence[str] | None = None, folder: Path | None = None) -> Iterator[str | None]:
-    """Hold a share of one of ``devices`` (by default those that are visible), and let this process see no other.
+def lease(
+    devices: Sequence[str] | None = None, folder: Path | None = None, count: int = 1
+) -> Iterator[tuple[str, ...]]:
+    """Hold a share of each of ``count`` of ``devices`` (by default the visible ones); this process sees no others.
 
-    It waits until one is free, and must be called before CUDA is used. Processes of one user share ``folder``.
+    It waits until they are free, and must be called before CUDA is used. Processes of one user share ``folder``.
     """
     devices = visible() if devices is None else devices
-    if not devices:
-        yield None
+    if not devices or not count:
+        yield ()
         return
     folder = folder or Path(tempfile.gettempdir()) / f"carousel-devices-{os.getuid()}"
     folder.mkdir(exist_ok=True)
-    device, lock = _taken(devices, folder)
     before = os.environ.get(VISIBLE)
-    os.environ[VISIBLE] = device
-    try:
-        yield device
-    finally:
-        lock.release()
-        os.environ.pop(VISIBLE) if before is None else os.environ.update({VISIBLE: before})
+    with ExitStack() as held:
+        # One waits at a time: two that hold a part each of what both want would wait for ever.
+        with FileLock(folder / "waiting.lock"):
+            taken: list[str] = []
+            while len(taken) < min(count, len(devices)):
+                taken.append(_take([device for device in devices if device not in taken], folder, held))
+        os.environ[VISIBLE] = ",".join(taken)
+        try:
+            yield tuple(taken)
+        finally:
+            os.environ.pop(VISIBLE) if before is None else os.environ.update({VISIBLE: before})
 
 
-def _taken(devices: Sequence[str], folder: Path) -> tuple[str, FileLock]:
-    """Wait for a free share and take it: the second share of a device only when every first one is held."""
+def _take(devices: Sequence[str], folder: Path, held: ExitStack) -> str:
+    """Wait for a free share and hold it: the second share of a device only when every first one is held."""
     while True:
         for share in range(environment().device_shares):
             for device in devices:
@@ -65,5 +72,6 @@ def _taken(devices: Sequence[str], folder: Path) -> tuple[str, FileLock]:
                     lock.acquire(timeout=0)
                 except Timeout:
                     continue
-                return device, lock
+                held.callback(lock.release)
+                return device
         time.sleep(LOOK)

@@ -32,6 +32,7 @@ class Environment(BaseSettings):
     engine: Literal["local", "pool", "ray"] = Field("local", description="where the workers of a search run")
     workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
     devices: int = Field(1, ge=1, description="processes that share one training (DDP): GPUs, or CPU processes")
+    trial_devices: int = Field(1, ge=1, description="processes that share one trial: GPUs, or CPU processes")
     device_shares: int = Field(1, ge=1, description="processes of a search that share one GPU")
     patience: float = Field(30.0, gt=0, description="seconds without a sign of life after which a training hangs")
     verbose: bool = False

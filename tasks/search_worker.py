@@ -16,8 +16,9 @@ import optuna
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
+from models import ranks
 from models.optimisation import Optimisation, begin_with, free_memory, out_of_memory
-from tasks import devices, halving, store
+from tasks import devices, halving, store, trial_ranks
 from tasks.assignment import Assignment
 from tasks.children import die_with_parent
 from tasks.clock import Clock
@@ -98,6 +99,7 @@ class Worker:
             else:
                 break
             self._write_clock()
+        trial_ranks.say(trial_ranks.QUIT)
 
     def _write_clock(self) -> None:
         file = f"clock-{self.name}-{os.getpid()}.json"
@@ -165,7 +167,8 @@ class Worker:
         except TooSlow as error:
             self._end(trial, TrialState.PRUNED, slow=str(error))
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
+            # Of several ranks one alone has no memory: they end together, and the trial goes on from its last rung.
+            if not out_of_memory(error) or ranks.place()[1] > 1:
                 raise
             # No more of it than this: its frames hold the batch that was too large.
             exhausted = str(error)
@@ -206,7 +209,14 @@ class Worker:
     def _training(self, trial: FrozenTrial) -> Optimisation:
         """Return the training of ``trial`` where its last rung left it."""
         if self._held is not None and self._held[0] == trial.number:
+            trial_ranks.say(trial_ranks.GO_ON)
             return self._held[1]
+        self._recipe(trial)
+        trial_ranks.say(trial_ranks.BEGIN, trial.number)
+        return self.training_of(trial)
+
+    def training_of(self, trial: FrozenTrial) -> Optimisation:
+        """Return the training of ``trial`` as its files have it."""
         recipe = self._recipe(trial)
         training = self.learner.begin(recipe, self.search.seed)
         if (state := self.files.read_state(trial.number)) is not None:
@@ -249,6 +259,7 @@ class Worker:
         """Train up to step ``check``; False: time was up before, and another value is known."""
         began, before = time.perf_counter(), training.step
         while training.step < check:
+            trial_ranks.say(trial_ranks.STEP)
             loss = training.advance()
             if loss != loss or loss in (float("inf"), float("-inf")):
                 raise Diverged(f"the loss at step {training.step} is no number")
@@ -294,9 +305,21 @@ class Worker:
         reporting.set_user_attr("halved", f"batch_size {halved.batch_size} after: {error}")
 
 
+def main(assignment: str, name: str) -> None:
+    """Work as ``name`` on the assignment in a JSON file: alone, as one of several ranks, or as their launcher."""
+    count, of_several = environment().trial_devices, "RANK" in os.environ
+    if count > 1 and not of_several:
+        with devices.lease(count=count):
+            trial_ranks.launch([assignment, name], count)
+        return
+    with devices.lease(count=0 if of_several else 1):
+        first = not of_several or trial_ranks.join() == 0
+        worker = Worker(Assignment.model_validate_json(Path(assignment).read_text()), name)
+        worker.run() if first else trial_ranks.follow(worker)
+
+
 if __name__ == "__main__":
     die_with_parent()
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with devices.lease():
-        Worker(Assignment.model_validate_json(Path(sys.argv[1]).read_text()), sys.argv[2]).run()
+    main(*sys.argv[1:])

@@ -13,7 +13,7 @@ from sequence_cases import CASES, UNDISTURBED, make_arrays, make_facts, make_mod
 
 from models.batching import TokenBatches
 from models.sequence_model import NEIGHBOURS, SequenceFacts, SequenceModel
-from models.sequence_training import REPLICATION, SequenceTrainingConfig, gather, losses, training_of
+from models.sequence_training import REPLICATION, SequenceTrainingConfig, losses, share_of, training_of
 from models.sequences import Batch, SequenceArrays
 
 CPU = torch.device("cpu")
@@ -137,7 +137,7 @@ def test_variants_are_drawn_by_step_alone_and_only_where_the_point_wants_them() 
     for wanted in (True, True, False):
         model = make_model(facts, speed_perturbation=wanted)
         batches = batches_of(model, arrays, CONFIG)
-        drawn.append([gather(model, arrays, batches, step).lengths_B.tolist() for step in (4, 0, 2)])
+        drawn.append([share_of(model, arrays, batches, step)[0].lengths_B.tolist() for step in (4, 0, 2)])
         own = [arrays.lengths("fbank")[batches.batch(step)].tolist() for step in (4, 0, 2)]
         assert (drawn[-1] == own) == (not wanted)
     assert drawn[0] == drawn[1]

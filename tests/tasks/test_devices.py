@@ -18,8 +18,8 @@ HOLDS = """
 import sys
 from pathlib import Path
 from tasks.devices import lease
-with lease(["0"], Path(sys.argv[1])) as device:
-    print(device, flush=True)
+with lease(["0"], Path(sys.argv[1])) as taken:
+    print(*taken, flush=True)
     sys.stdin.read()
 """
 
@@ -30,7 +30,7 @@ def test_processes_spread_over_the_devices_before_they_share_one(
     monkeypatch.setenv("CAROUSEL_DEVICE_SHARES", "2")
     with lease(["0", "1"], tmp_path) as first, lease(["0", "1"], tmp_path) as second:
         with lease(["0", "1"], tmp_path) as third:
-            assert [first, second, third] == ["0", "1", "0"]
+            assert [first, second, third] == [("0",), ("1",), ("0",)]
             assert os.environ[VISIBLE] == "0"
         assert os.environ[VISIBLE] == "1"
 
@@ -57,7 +57,13 @@ def test_who_finds_no_free_share_waits_until_the_process_that_has_it_is_killed(t
     holder.wait()
 
 
+def test_a_trial_that_spans_devices_holds_a_share_of_each(tmp_path: Path) -> None:
+    with lease(["0", "1", "2"], tmp_path, count=2) as both, lease(["0", "1", "2"], tmp_path) as another:
+        assert (both, another) == (("0", "1"), ("2",))
+        assert os.environ[VISIBLE] == "2"
+
+
 def test_a_machine_without_a_gpu_has_nothing_to_lease(tmp_path: Path) -> None:
-    with lease([], tmp_path) as device:
-        assert device is None
+    with lease([], tmp_path) as taken:
+        assert taken == ()
     assert not list(tmp_path.iterdir())
