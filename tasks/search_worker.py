@@ -25,24 +25,19 @@ from tasks.clock import Clock
 from tasks.environment import environment
 from tasks.kinds.kind import Learner, LearnerOptions
 from tasks.kinds.registry import kind
+from tasks.next_trial import Choice
 from tasks.shared import shared_store
 from tasks.signs_of_life import SignsOfLife
 from tasks.space import Narrowed
-from tasks.studies import begun, handle, open_storage, progress, ranked, set_progress, standings, view
+from tasks.studies import begun, handle, open_storage, progress, ranked, set_progress, standings
 from tasks.study_turn import turn
 from tasks.trial_files import TrialFiles
 
 SHARE = 0.5
 """Part of the trials of a rung that climb the next one."""
 
-CLOSING = 0.75
-"""Share of the time after which no new trial is begun while a frozen one may go on."""
-
 FEWEST_TIMED = 5
 """Steps after which the time that one takes is known."""
-
-MEMBERS, FIT_START, FIT_WORK = 6, 12.0, 0.35
-"""What ``fit`` is thought to take: seconds to start, and a share of the seconds that its members were trained for."""
 
 KEPT_FILES = 32
 """Best trials whose weights are kept while the search runs."""
@@ -70,7 +65,6 @@ class Worker:
     def __init__(self, assignment: Assignment, name: str) -> None:
         self.assignment, self.search, self.name = assignment, assignment.search, name
         self.clock = Clock()
-        self.deadline = assignment.deadline
         self.work = environment().work / assignment.work
         self.work.mkdir(parents=True, exist_ok=True)
         options = LearnerOptions(self.search.max_steps, assignment.metric)
@@ -82,12 +76,13 @@ class Worker:
         self.files = TrialFiles(self.work, shared_store() if assignment.shared else None)
         self.signs = SignsOfLife(self.storage)
         self.ladder = self.learner.ladder()
+        self.choice = Choice(self.study, self.learner, assignment, self.share)
         self._ended: set[int] = set()
         self._held: tuple[int, Optimisation] | None = None
         """The trial that was trained last, as it stands: it need not be read again if it goes on."""
 
     def run(self) -> None:
-        while not self._over():
+        while not self.choice.over():
             with turn(self.storage, self.assignment.study_name, self.work / "ask.lock"):
                 trial = self._next()
             if trial is not None:
@@ -106,52 +101,13 @@ class Worker:
         self.clock.write(self.work / file)
         self.files.share(file)
 
-    def _over(self) -> bool:
-        """Say whether time is up; the first value is waited for, however long it takes."""
-        return time.time() >= self.deadline and bool(ranked(self.study))
-
-    def _time_is_up(self) -> float:
-        """Return when the search has to end, so that its best trials can go on for a share of their steps."""
-        best = [progress(trial).training for trial in ranked(self.study)[:MEMBERS]]
-        needed = FIT_START + FIT_WORK * sum(best) / self.assignment.workers
-        return self.assignment.deadline - min(self.assignment.reserve, needed)
-
     def _next(self) -> FrozenTrial | None:
         """Take the trial that is to be trained next; None: there is none now."""
-        self.deadline = self._time_is_up()
-        trials = begun(self.study)
-        stand = standings(trials)
-        chosen = halving.thawed(stand, len(self.ladder), self.share)
-        full = len(trials) >= self.search.max_trials
-        if chosen is None and (full or self._closing()):
-            chosen = halving.best_waiting(stand, len(self.ladder))
-        if chosen is None:
-            # A trial of which the worker died before its first rung.
-            chosen = next((one for one in stand if one.open and not one.busy and one.rung == 0), None)
-        if chosen is not None:
-            trial = self.study.get_trials(deepcopy=False)[chosen.number]
-        elif not full:
-            trial = self._begin(len(trials))
-        else:
-            return None
-        self.signs.of(trial._trial_id)
-        handle(self.study, trial).set_user_attr("worker", self.name)
+        trial = self.choice.next()
+        if trial is not None:
+            self.signs.of(trial._trial_id)
+            handle(self.study, trial).set_user_attr("worker", self.name)
         return trial
-
-    def _closing(self) -> bool:
-        spent = time.time() - self.assignment.began
-        return spent >= CLOSING * (self.deadline - self.assignment.began)
-
-    def _begin(self, number: int) -> FrozenTrial:
-        """Begin a new trial: the next of those that were enqueued, else one that the sampler draws."""
-        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if not waiting:
-            # A resumed study must not draw the same points again.
-            drawn = view(self.study, self.search.seed + number).ask()
-            self.learner.suggest(Narrowed(drawn, self.search.space))
-            self.study.enqueue_trial(drawn.params)
-        number = self.study.ask().number
-        return self.study.get_trials(deepcopy=False)[number]
 
     def climb(self, trial: FrozenTrial) -> None:
         """Train ``trial`` to its next rung, and tell the study how it stands."""
@@ -252,7 +208,7 @@ class Worker:
         ]
         if not known:
             return float("inf")
-        allowed = SLOW_SHARE * (self.deadline - self.assignment.began) / steps
+        allowed = SLOW_SHARE * (self.choice.deadline - self.assignment.began) / steps
         return max(allowed, SLOW_TIMES * statistics.median(known))
 
     def _advance(self, training: Optimisation, check: int, most: float) -> bool:
@@ -266,7 +222,7 @@ class Worker:
             a_step = (time.perf_counter() - began) / (training.step - before)
             if a_step > most and training.step - before >= FEWEST_TIMED:
                 raise TooSlow(f"{a_step:.3f} s a step, when {most:.3f} s were the most")
-            if time.time() >= self.deadline and self._over():
+            if time.time() >= self.choice.deadline and self.choice.over():
                 return False
         return True
 

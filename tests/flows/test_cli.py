@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -27,13 +27,15 @@ def experiment(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return Path("tiny.yaml")
 
 
-def test_help_comes_in_less_than_300_milliseconds() -> None:
+def test_help_costs_less_than_300_milliseconds_of_a_processor() -> None:
+    """Of a processor, since others may use it at the same time: no library is loaded that has nothing to say."""
     command = [sys.executable, "-c", "import sys; from carousel.cli import main; sys.exit(main(['--help']))"]
     took = []
-    for _ in range(5):
-        begun = time.perf_counter()
+    for _ in range(3):
+        before = os.times()
         assert b"leaderboard" in subprocess.run(command, capture_output=True, check=True).stdout
-        took.append(time.perf_counter() - begun)
+        after = os.times()
+        took.append(after.children_user - before.children_user + after.children_system - before.children_system)
     assert min(took) < 0.3
 
 

@@ -209,7 +209,7 @@ def test_a_trial_that_ends_takes_no_weights_from_one_that_another_worker_has_on_
     run(dataset, study, tmp_path, SEARCH.model_copy(update={"max_trials": 1}))
     monkeypatch.setattr(search_worker, "KEPT_FILES", 0)
     files, trained = TrialFiles(tmp_path), worker(dataset, SEARCH, tmp_path, study.study_name)
-    going_on, ending = (trained._begin(number) for number in (1, 2))
+    going_on, ending = (trained.choice.begin(number) for number in (1, 2))
     for trial in (going_on, ending):
         training = trained._training(trial)
         files.write_best(trial.number, training.average, trained.learner.outputs(training.average))
