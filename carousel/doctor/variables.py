@@ -13,8 +13,9 @@ from tasks.addresses import SECRET
 from tasks.children import PARENT
 from tasks.environment import Environment
 from tasks.errors import InputError
+from tasks.pulse import DIRECTORY as PULSE
 
-KNOWN = {VARIABLE, STORE_VARIABLE, PARENT, "CAROUSEL_DIRECTORY"} | {
+KNOWN = {VARIABLE, STORE_VARIABLE, PARENT, PULSE, "CAROUSEL_DIRECTORY"} | {
     f"CAROUSEL_{name}".upper() for name in Environment.model_fields
 }
 

@@ -152,7 +152,9 @@ def test_a_run_of_the_deployment_ends_as_a_version_with_artifacts_in_s3_and_tabl
 ) -> None:
     directory = team.composed.directory
     write_series(directory / "tiny.csv", days=80)
-    (directory / "tiny.yaml").write_text(yaml.safe_dump(tiny_experiment("tiny.csv")))
+    experiment = tiny_experiment("tiny.csv")
+    experiment["search"]["time_budget"] = "5m"
+    (directory / "tiny.yaml").write_text(yaml.safe_dump(experiment))
     with prefect_client(team.addresses) as client:
         deployment = client.read_deployment_by_name("pipeline/pipeline")
         run = client.create_flow_run_from_deployment(deployment.id, parameters={"experiment": "tiny.yaml"})

@@ -22,7 +22,7 @@ Start = Callable[..., subprocess.Popen[str]]
 STAGES = ["ingest", "prepare", "search", "fit", "evaluate", "report"]
 BRIEF = ["gate", "profile"]
 """Stages that end too soon to be caught at work."""
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def under_way(home: Path, stage: str) -> bool:

@@ -38,7 +38,8 @@ Doctor = Callable[[], dict[str, dict[str, Any]]]
 def doctor(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Doctor:
     """Run ``carousel doctor --json`` and return what it found, by check."""
     for name in os.environ:
-        if name.startswith(("AWS_", "MLFLOW_TRACKING", "PREFECT_API")) or name == "CUDA_VISIBLE_DEVICES":
+        given = name.startswith("CAROUSEL_") and name != "CAROUSEL_HOME"
+        if given or name.startswith(("AWS_", "MLFLOW_TRACKING", "PREFECT_API")) or name == "CUDA_VISIBLE_DEVICES":
             monkeypatch.delenv(name)
 
     def run() -> dict[str, dict[str, Any]]:
