@@ -9,8 +9,8 @@ the page cache and can be dropped by the kernel at any time. "resident" is the h
 mapped files included. "written" is what the process gave to the disk. A line is fitted by least squares on the
 processor seconds; the exponent is the slope of their logarithms beyond the intercept of the smallest point.
 
-``trials`` counts what ten more trials cost in a study that has so many, without their training: a stage that begins with
-an empty study pays for all sizes on the way, so its cost is the integral.
+``trials`` counts what ten more trials cost in a study that has so many, without their training: a search that begins
+with an empty study pays for all sizes on the way, so its cost is the integral.
 
 The panel of ``rows`` has 2,000 items, hourly, in 64 shards of which each holds a stretch of time of all items; that of
 ``items`` has 40 hours an item.

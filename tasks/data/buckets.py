@@ -74,9 +74,13 @@ def list_items(layout: Layout, ledger: Ledger) -> Items:
     width = 2 + len(layout.values())
     with reading(layout.source.name, layout.source.files):
         frame = layout.source.scan(columns or layout.values()[:1])
-        keys = [layout.item_id().alias("item_id"), *(pl.col(column).alias(f"key:{column}") for column in columns)]
+        # An id of one column says which one; several columns may join to the same id.
+        several = columns if len(columns) > 1 else []
+        keys = [layout.item_id().alias("item_id"), *(pl.col(column).alias(f"key:{column}") for column in several)]
         counts = frame.group_by(keys).len().collect(engine="streaming")
-    by_id = counts.group_by("item_id").agg(pl.col("len").sum(), pl.len().alias("distinct")).sort("item_id")
+    by_id = (
+        counts.group_by("item_id").agg(pl.col("len").cast(pl.Int64).sum(), pl.len().alias("distinct")).sort("item_id")
+    )
     clashes = by_id.filter((pl.col("distinct") > 1) & pl.col("item_id").is_not_null())
     if len(columns) > 1 and len(clashes):
         said = "{count} ids shared by several combinations"
