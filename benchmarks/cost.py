@@ -45,9 +45,17 @@ SIZES = {
 ITEMS, STEPS = 2_000, 40
 STAGES: dict[str, list[list[str]]] = {
     "rows": [["ingest", "{data}"], ["prepare", "24"], ["trial"]],
-    "items": [["ingest", "{data}"], ["prepare", "7"], ["trial"], ["evaluate", "last_value", "seasonal_naive"]],
+    "items": [
+        ["ingest", "{data}"],
+        ["prepare", "7"],
+        ["trial"],
+        ["evaluate", "last_value", "seasonal_naive"],
+        ["contest", "auto_ets", "linear"],
+    ],
     "trials": [["study", "{size}"]],
 }
+MOST = {"contest": 1_000}
+"""Sizes beyond which a stage takes too long to be measured."""
 
 
 class Memory(threading.Thread):
@@ -113,6 +121,8 @@ def point(axis: str, size: int, folder: Path) -> dict[str, dict[str, Any]]:
         generate(data, size * STEPS, size, 8)
     found = {}
     for stage in STAGES[axis]:
+        if size > MOST.get(stage[0], size):
+            continue
         given = [part.format(data=data, size=size) for part in stage]
         found[stage[0]] = measure(given, home)
         show(axis, size, stage[0], found[stage[0]])

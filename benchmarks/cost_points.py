@@ -98,6 +98,11 @@ def evaluate(*baselines: str) -> dict[str, Any]:
     return {"seconds": {one["name"]: one["seconds"] for one in told["leaderboard"]}}
 
 
+def contest(*baselines: str) -> dict[str, Any]:
+    """Open the sealed part with the baselines that take longest."""
+    return evaluate(*baselines)
+
+
 def study(trials: str) -> dict[str, Any]:
     """Search with trainings that take no time."""
     import cost_study
@@ -115,7 +120,7 @@ def _made(stage: str) -> Path:
 
 def main() -> None:
     stages: dict[str, Callable[..., dict[str, Any]]] = {
-        act.__name__: act for act in (ingest, prepare, trial, evaluate, study)
+        act.__name__: act for act in (ingest, prepare, trial, evaluate, contest, study)
     }
     told = stages[sys.argv[1]](*sys.argv[2:])
     accounts = dict(line.split(": ") for line in Path(f"/proc/{os.getpid()}/io").read_text().splitlines())
