@@ -88,7 +88,8 @@ def measure(stage: list[str], home: Path) -> dict[str, Any]:
     """Run a stage in a process of its own and return what it cost."""
     root = str(POINTS.parents[1])
     environment = {**os.environ, "CAROUSEL_HOME": str(home), "PYTHONPATH": root, "PREFECT_HOME": str(home)}
-    environment |= {"PREFECT_LOGGING_LEVEL": "ERROR"}
+    # Threads of torch that wait for each other burn seconds, the more the busier the machine is.
+    environment |= {"PREFECT_LOGGING_LEVEL": "ERROR", "OMP_NUM_THREADS": "1"}
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, str(POINTS), *stage], env=environment, stdout=subprocess.PIPE, text=True

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from panels import RICH, make_facts, make_panel
+from torch.profiler import ProfilerActivity, profile
 
 from models.encoding import Affine, Encoding, Recoding
 from models.panel import Panel, Windows, allocate
@@ -167,3 +168,20 @@ def test_recoded_windows_are_what_the_other_encoding_makes_of_the_raw_values(pan
     for field in fields(Windows):
         one, two = getattr(recoded, field.name), getattr(expected, field.name)
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5, equal_nan=True, msg=field.name)
+
+
+def test_a_batch_takes_no_longer_for_more_items(panel: Panel) -> None:
+    """What is asked of the offsets are the batch's, never all of them."""
+    many = 1_000_000
+    repeated = replace(
+        panel,
+        offsets=torch.arange(many + 1),
+        static_numeric=panel.static_numeric[:1].expand(many, -1),
+        static_codes=panel.static_codes[:1].expand(many, -1),
+        calendar_start=torch.zeros(1, dtype=torch.int64).expand(many),
+        error_scale=torch.ones(1, dtype=torch.float64).expand(many),
+    )
+    items, ends = torch.tensor([0, 1, 2]), torch.tensor([1, 1, 1])
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        repeated.gather(items, ends, 8, 5)
+    assert max(event.self_cpu_memory_usage for event in profiled.events()) < 100_000

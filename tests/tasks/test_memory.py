@@ -80,6 +80,5 @@ def test_many_buckets_hold_back_no_more_rows_than_few_while_they_are_written(
     read = buckets.read_buckets(layout, items, tmp_path / "buckets")
     files = [ParquetFile(path).metadata for path in (tmp_path / "buckets").rglob("*.parquet")]
     groups = [one.row_group(i).num_rows for one in files for i in range(one.num_row_groups)]
-    print(items.count, len(files), max(groups), len(groups))
     assert items.count * max(groups) * (2 + 1) <= buckets.OPEN_CELLS
     assert sum(len(rows) for rows in read) == 500_000
