@@ -104,7 +104,7 @@ def exported(served: Served, table: pd.DataFrame, seconds: float) -> dict[str, A
     if not isinstance(bundle, Bundle):
         return {"not": "packed sequences of any length cannot be exported"}
     member, upcoming = bundle.members[0].eval(), _upcoming(bundle, table)
-    panel, items = upcoming.panel.recoded(bundle.facts.encoding), np.arange(len(upcoming.item_ids))
+    panel, items = upcoming.panel, np.arange(len(upcoming.item_ids))
     indices = torch.from_numpy(items), torch.from_numpy(upcoming.ends_N)
     windows = panel.gather(*indices, member.config.context_length, bundle.facts.horizon)
     tensors = tuple(getattr(windows, field.name) for field in fields(windows))

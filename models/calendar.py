@@ -53,9 +53,12 @@ class Frequency:
             return int(steps) if steps <= 1440 else _SEASON_OF_UNIT[self.unit]
         return max(1, _SEASON_OF_UNIT.get(self.unit, 1) // self.count)
 
-    def grid(self, start: int, steps: int) -> np.ndarray:
-        """Return ``steps`` stamps from ``start`` (microseconds since 1970, or the first index): int64 ``[steps]``."""
-        index = np.arange(steps, dtype=np.int64)
+    def grid(self, start: int, steps: int, begin: int = 0) -> np.ndarray:
+        """Return ``steps`` stamps of the grid from ``start``, its step ``begin`` the first of them: int64 ``[steps]``.
+
+        ``start`` is microseconds since 1970, or the first index.
+        """
+        index = np.arange(begin, begin + steps, dtype=np.int64)
         if self.unit in _MONTHS:
             first = np.array([start])
             return _stamps_in(_month(first) + index * (self.count * _MONTHS[self.unit]), first)

@@ -62,21 +62,33 @@ class Encoding(BaseModel):
         return np.array([codes.get(value, 0) if value is not None else 0 for value in values], dtype=np.int32)
 
 
-def recode_numeric(values: np.ndarray, columns: list[str], source: Encoding, target: Encoding) -> np.ndarray:
-    """Turn columns standardised by ``source`` into columns standardised by ``target``: ``[..., len(columns)]``."""
-    recoded = values.astype(np.float64)
-    for i, column in enumerate(columns):
-        old, new = source.affine[column], target.affine[column]
-        recoded[..., i] = (recoded[..., i] * old.std + old.mean - new.mean) / new.std
-    return recoded.astype(np.float32)
+class Recoding:
+    """Turns what ``source`` encoded into what ``target`` would have; both are of the same columns.
 
+    Args:
+        source: how the values are encoded.
+        target: how they are to be.
+    """
 
-def recode_categories(codes: np.ndarray, columns: list[str], source: Encoding, target: Encoding) -> np.ndarray:
-    """Turn codes of ``source``'s vocabularies into codes of ``target``'s: ``[..., len(columns)]``."""
-    recoded = np.zeros_like(codes)
-    for i, column in enumerate(columns):
-        table = np.concatenate(
-            [np.zeros(1, np.int32), target.encode_categories(column, list(source.vocabularies[column]))]
-        )
-        recoded[..., i] = table[codes[..., i]]
-    return recoded
+    def __init__(self, source: Encoding, target: Encoding) -> None:
+        assert source.roles() == target.roles(), "values are recoded for a model of the same columns only"
+        self.source, self.target = source, target
+        self._codes = {
+            column: np.concatenate([np.zeros(1, np.int32), target.encode_categories(column, list(vocabulary))])
+            for column, vocabulary in source.vocabularies.items()
+        }
+
+    def numeric(self, values: np.ndarray, columns: list[str]) -> np.ndarray:
+        """Return standardised ``columns`` anew: float32 ``[..., len(columns)]``."""
+        recoded = values.astype(np.float64)
+        for i, column in enumerate(columns):
+            old, new = self.source.affine[column], self.target.affine[column]
+            recoded[..., i] = (recoded[..., i] * old.std + old.mean - new.mean) / new.std
+        return recoded.astype(np.float32)
+
+    def categories(self, codes: np.ndarray, columns: list[str]) -> np.ndarray:
+        """Return codes of ``columns`` anew: int32 ``[..., len(columns)]``."""
+        recoded = np.zeros_like(codes)
+        for i, column in enumerate(columns):
+            recoded[..., i] = self._codes[column][codes[..., i]]
+        return recoded

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from models import reach
+from models.encoding import Recoding
 from models.forecaster import Forecaster, ForecasterConfig
 from models.forecaster_facts import Facts
 from models.panel import Panel, Windows
@@ -42,11 +43,11 @@ class Bundle:
         Returns:
             Quantiles in the target's units, float64 ``[W, F, Q]``, rising along Q.
         """
-        panel = panel.recoded(self.facts.encoding)
+        recoding = self._recoding(panel)
         out = np.empty((len(items), self.facts.horizon, len(self.facts.quantiles)))
         for start in range(0, len(items), batch_size):
             part = slice(start, start + batch_size)
-            out[part] = self._predict(panel, torch.from_numpy(items[part]), torch.from_numpy(ends[part]))
+            out[part] = self._predict(panel, recoding, torch.from_numpy(items[part]), torch.from_numpy(ends[part]))
         return out
 
     @torch.inference_mode()
@@ -54,21 +55,37 @@ class Bundle:
         """Measure how far back the furthest of the members looks, on some of the windows of ``predict``."""
         few = reach.spread(len(items))
         items_B, ends_B = torch.from_numpy(items[few]), torch.from_numpy(ends[few])
-        panel = panel.recoded(self.facts.encoding)
-        found = []
+        recoding, found = self._recoding(panel), []
         for member in self.members:
             member.eval()
-            windows = panel.gather(items_B, ends_B, member.config.context_length, self.facts.horizon)
-            found.append(_reach(member, windows.to(next(member.parameters()).device)))
+            found.append(_reach(member, self._windows(member, panel, recoding, items_B, ends_B)))
         return max(found, key=lambda one: one.steps)
 
+    def _recoding(self, panel: Panel) -> Recoding | None:
+        """Return what makes windows of ``panel`` the model's own; None: they are."""
+        same = panel.encoding == self.facts.encoding
+        return None if same else Recoding(panel.encoding, self.facts.encoding)
+
+    def _windows(
+        self,
+        member: Forecaster,
+        panel: Panel,
+        recoding: Recoding | None,
+        items_B: torch.Tensor,
+        ends_B: torch.Tensor,
+    ) -> Windows:
+        windows = panel.gather(items_B, ends_B, member.config.context_length, self.facts.horizon)
+        windows = windows if recoding is None else windows.recoded(recoding)
+        return windows.to(next(member.parameters()).device)
+
     @torch.inference_mode()
-    def _predict(self, panel: Panel, items_B: torch.Tensor, ends_B: torch.Tensor) -> np.ndarray:
+    def _predict(
+        self, panel: Panel, recoding: Recoding | None, items_B: torch.Tensor, ends_B: torch.Tensor
+    ) -> np.ndarray:
         total = torch.zeros(())
         for member, weight in zip(self.members, self.weights, strict=True):
             member.eval()
-            device = next(member.parameters()).device
-            windows = panel.gather(items_B, ends_B, member.config.context_length, self.facts.horizon).to(device)
+            windows = self._windows(member, panel, recoding, items_B, ends_B)
             total = total + weight * member(windows).unscaled().cpu()
         return (total / sum(self.weights)).numpy()
 

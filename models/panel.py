@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.encoding import Encoding, recode_categories, recode_numeric
+from models.encoding import Encoding, Recoding
 
 _ARRAYS = (
     "target", "numeric", "codes", "offsets", "static_numeric", "static_codes",
@@ -58,6 +58,29 @@ class Windows:
             numeric_BLC=torch.where(inside_BL[..., None], self.numeric_BLC, torch.nan),
             codes_BLK=torch.where(inside_BL[..., None], self.codes_BLK, 0),
             calendar_BLA=torch.where(inside_BL[..., None], self.calendar_BLA, 0.0),
+        )
+
+    def recoded(self, recoding: Recoding) -> Windows:
+        """Return the windows as the panel of ``recoding.target`` would have given them.
+
+        What is recoded are windows and never a panel, which may be larger than memory.
+        """
+        encoding = recoding.source
+
+        def numeric(values: torch.Tensor, columns: list[str]) -> torch.Tensor:
+            return torch.from_numpy(recoding.numeric(values.numpy(), columns))
+
+        def codes(values: torch.Tensor, columns: list[str]) -> torch.Tensor:
+            return torch.from_numpy(recoding.categories(values.numpy(), columns))
+
+        return replace(
+            self,
+            numeric_BLC=numeric(self.numeric_BLC, encoding.numeric),
+            codes_BLK=codes(self.codes_BLK, encoding.categorical),
+            known_numeric_BFC=numeric(self.known_numeric_BFC, encoding.known_numeric),
+            known_codes_BFK=codes(self.known_codes_BFK, encoding.known_categorical),
+            static_numeric_BC=numeric(self.static_numeric_BC, encoding.static_numeric),
+            static_codes_BK=codes(self.static_codes_BK, encoding.static_categorical),
         )
 
     def to(self, device: torch.device) -> Windows:
@@ -98,6 +121,10 @@ class Panel:
     def lengths(self) -> torch.Tensor:
         return self.offsets[1:] - self.offsets[:-1]
 
+    def _lengths(self, items_B: torch.Tensor) -> torch.Tensor:
+        """Return the steps of some items: those of all take as long as there are items, at each step of a training."""
+        return self.offsets[items_B + 1] - self.offsets[items_B]
+
     def history(self, item: int, end: int) -> np.ndarray:
         """Return the target of ``item`` before step ``end``: float64 ``[end]``."""
         start = int(self.offsets[item])
@@ -106,7 +133,7 @@ class Panel:
     def truth(self, items_B: torch.Tensor, ends_B: torch.Tensor, horizon: int) -> torch.Tensor:
         """Return the target from ``ends_B`` on: float64 ``[B, F]``, NaN past the end of an item."""
         future_BF = ends_B[:, None] + torch.arange(horizon)
-        inside_BF = future_BF < self.lengths[items_B][:, None]
+        inside_BF = future_BF < self._lengths(items_B)[:, None]
         flat_BF = (self.offsets[items_B][:, None] + future_BF).clamp(max=len(self.target) - 1)
         return torch.where(inside_BF, self.target[flat_BF], torch.nan)
 
@@ -125,7 +152,7 @@ class Panel:
         past_BL = past_BL.clamp(min=0)
         flat_BL = start_B1 + past_BL
         future_BF = ends_B[:, None] + torch.arange(horizon)
-        exists_BF = future_BF < self.lengths[items_B][:, None]
+        exists_BF = future_BF < self._lengths(items_B)[:, None]
         flat_BF = torch.where(exists_BF, start_B1 + future_BF, start_B1)
         calendar_B1 = self.calendar_start[items_B][:, None]
         known_numeric, known_codes = len(self.encoding.known_numeric), len(self.encoding.known_categorical)
@@ -144,28 +171,6 @@ class Panel:
             static_codes_BK=self.static_codes[items_B],
             truth_BF=torch.where(exists_BF, self.target[flat_BF], torch.nan),
             error_scale_B=self.error_scale[items_B],
-        )
-
-    def recoded(self, encoding: Encoding) -> Panel:
-        """Return this panel under the scalers and vocabularies of ``encoding``, whose columns must be the same."""
-        if encoding == self.encoding:
-            return self
-        assert encoding.roles() == self.encoding.roles(), "a panel is recoded for a model of the same columns only"
-        source = self.encoding
-
-        def numeric(values: torch.Tensor, columns: list[str]) -> torch.Tensor:
-            return torch.from_numpy(recode_numeric(values.numpy(), columns, source, encoding))
-
-        def codes(values: torch.Tensor, columns: list[str]) -> torch.Tensor:
-            return torch.from_numpy(recode_categories(values.numpy(), columns, source, encoding))
-
-        return replace(
-            self,
-            encoding=encoding,
-            numeric=numeric(self.numeric, source.numeric),
-            codes=codes(self.codes, source.categorical),
-            static_numeric=numeric(self.static_numeric, source.static_numeric),
-            static_codes=codes(self.static_codes, source.static_categorical),
         )
 
 

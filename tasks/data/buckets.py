@@ -19,6 +19,10 @@ from tasks.data.sources import Source
 
 CELLS = 12_000_000
 """Values that one bucket holds, about a tenth of a gigabyte."""
+OPEN_CELLS = 24_000_000
+"""Values that all buckets together hold back while they are written: each fills a row group before it writes it."""
+LARGEST_GROUP, SMALLEST_GROUP = 100_000, 1_000
+"""Rows of such a row group, at most and at least."""
 CODE = "item:code"
 _BUCKET = "item:bucket"
 
@@ -74,9 +78,13 @@ def list_items(layout: Layout, ledger: Ledger) -> Items:
     width = 2 + len(layout.values())
     with reading(layout.source.name, layout.source.files):
         frame = layout.source.scan(columns or layout.values()[:1])
-        keys = [layout.item_id().alias("item_id"), *(pl.col(column).alias(f"key:{column}") for column in columns)]
+        # An id of one column says which one; several columns may join to the same id.
+        several = columns if len(columns) > 1 else []
+        keys = [layout.item_id().alias("item_id"), *(pl.col(column).alias(f"key:{column}") for column in several)]
         counts = frame.group_by(keys).len().collect(engine="streaming")
-    by_id = counts.group_by("item_id").agg(pl.col("len").sum(), pl.len().alias("distinct")).sort("item_id")
+    by_id = (
+        counts.group_by("item_id").agg(pl.col("len").cast(pl.Int64).sum(), pl.len().alias("distinct")).sort("item_id")
+    )
     clashes = by_id.filter((pl.col("distinct") > 1) & pl.col("item_id").is_not_null())
     if len(columns) > 1 and len(clashes):
         said = "{count} ids shared by several combinations"
@@ -97,9 +105,13 @@ def read_buckets(layout: Layout, items: Items, work: Path) -> Buckets:
     bucket = pl.col(CODE).map_batches(
         lambda codes: pl.Series(of_code[codes.to_numpy()]), return_dtype=pl.Int32, is_elementwise=True
     )
+    group = OPEN_CELLS // items.count // (2 + len(layout.values()))
     with reading(layout.source.name, layout.source.files):
         coded.with_columns(bucket.alias(_BUCKET)).sink_parquet(
-            pl.PartitionBy(work, key=_BUCKET, include_key=False), compression="lz4", mkdir=True
+            pl.PartitionBy(work, key=_BUCKET, include_key=False),
+            compression="lz4",
+            row_group_size=min(max(group, SMALLEST_GROUP), LARGEST_GROUP),
+            mkdir=True,
         )
     folders = [work / f"{_BUCKET}={i}" for i in range(items.count)]
     return Buckets(tuple(pl.scan_parquet(sorted(folder.glob("*.parquet")), glob=False) for folder in folders))

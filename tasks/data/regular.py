@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -269,7 +270,7 @@ def agree(votes: list[tuple[Step, str, int]]) -> Step | None:
     able = [step for step, _, seen in votes if seen >= VOTE] or [step for step, _, _ in votes]
     if not able:
         return None
-    counts = {step: able.count(step) for step in dict.fromkeys(able)}
+    counts = Counter(able)
     return min(counts, key=lambda step: (-counts[step], fineness(step)))
 
 

@@ -19,8 +19,8 @@ from models import bundle
 from models.calendar import Frequency, wall_clock
 from models.forecaster_facts import Facts
 from models.panel import Panel
+from tasks.kinds.forecast_calendar import lay_calendar
 from tasks.kinds.forecast_dataset import ForecastDataset
-from tasks.kinds.forecast_panel import lay_calendar
 from tasks.kinds.kind import median_seconds
 from tasks.scoring import contest, forecast_contest
 from tasks.scoring.baselines import BASELINES, Setting

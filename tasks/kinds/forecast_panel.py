@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from models.calendar import Frequency, feature_names, features, wall_clock
+from models.calendar import Frequency, feature_names
 from models.encoding import Affine, Encoding
 from models.forecaster_facts import Facts
 from models.panel import allocate
 from models.problem import Forecast
 from tasks.errors import InputError, shortened
+from tasks.kinds.forecast_calendar import lay_calendar, on_disk
 from tasks.kinds.forecast_dataset import Split
 from tasks.kinds.kind import SplitOptions
 from tasks.kinds.stamps import microseconds
@@ -69,7 +70,8 @@ def prepare(source: Path, problem: Forecast, options: SplitOptions, out: Path) -
     train_end = np.maximum(steps - split.test_span, 0)
     short = _require_length(series, train_end, split)
     encoding = _fit_encoding(source, table, split)
-    calendar, calendar_start = lay_calendar(series, steps, split.horizon, frequency, table["time_zone"])
+    laid = on_disk(out / "calendar.npy")
+    calendar, calendar_start = lay_calendar(series, steps, split.horizon, frequency, table["time_zone"], laid)
     season_length = problem.season_length or frequency.season_length
     for name, lengths in (("train", train_end), ("sealed", steps)):
         arrays = allocate(out / name, encoding, int(lengths.sum()), len(steps), calendar)
@@ -79,6 +81,7 @@ def prepare(source: Path, problem: Forecast, options: SplitOptions, out: Path) -
         for array in arrays.values():
             if isinstance(array, np.memmap):
                 array.flush()
+    (out / "calendar.npy").unlink(missing_ok=True)
     series.with_columns(train_end=pl.Series(train_end)).write_parquet(out / "series.parquet")
     np.save(out / "train_end.npy", train_end)
     facts = Facts(
@@ -227,28 +230,6 @@ def _merged(moments: np.ndarray, values: np.ndarray) -> np.ndarray:
             squares + ((values - values.mean()) ** 2).sum() + shift**2 * n * m / (n + m),
         ]
     )
-
-
-def lay_calendar(
-    series: pl.DataFrame, steps: np.ndarray, horizon: int, frequency: Frequency, time_zone: str | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the calendar ``[D, A]`` of all stamps and each series' first row in it, int64 ``[N]``."""
-    starts = series["start"].to_numpy()
-    if not feature_names(frequency):
-        # Without calendar columns a row says nothing: one shared stretch serves every series.
-        return np.zeros((int(steps.max()) + horizon, 0), np.float32), np.zeros(len(starts), np.int64)
-    phases = np.array([frequency.phase(int(start)) for start in starts])
-    tables, rows, used = [], np.zeros(len(starts), np.int64), 0
-    for phase in np.unique(phases):
-        members = np.flatnonzero(phases == phase)
-        first = int(starts[members].min())
-        rows[members] = [frequency.steps_between(first, int(start)) for start in starts[members]]
-        length = int((rows[members] + steps[members]).max()) + horizon
-        stamps = frequency.grid(first, length)
-        tables.append(features(wall_clock(stamps, time_zone if frequency.subdaily else None), frequency))
-        rows[members] += used
-        used += length
-    return np.concatenate(tables), rows
 
 
 def _fill(

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+CHUNK = 1 << 15
+"""Windows whose quantile losses are worked out at a time."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +79,23 @@ def smape(truth_WF: Floats, median_WF: Floats, items_W: NDArray[np.int64]) -> fl
 
 def wql(truth_WF: Floats, quantiles_WFQ: Floats, levels: list[float]) -> float:
     """Weighted quantile loss: twice the pinball loss over the sum of absolute truths, averaged over the levels."""
-    over_WFQ = truth_WF[:, :, None] - quantiles_WFQ
-    pinball_WFQ = np.maximum(np.asarray(levels) * over_WFQ, (np.asarray(levels) - 1) * over_WFQ)
     total = float(np.nansum(np.abs(truth_WF)))
     if not np.isfinite(truth_WF).any() or total == 0:
         return float("nan")
-    return float(2 * np.nansum(pinball_WFQ) / total / len(levels))
+    # A part at a time: what stands between is several times as large as the quantiles themselves.
+    parts = (slice(start, start + CHUNK) for start in range(0, len(truth_WF), CHUNK))
+    pinball = sum(float(np.nansum(_pinball(truth_WF[part], quantiles_WFQ[part], levels))) for part in parts)
+    return 2 * pinball / total / len(levels)
+
+
+def _pinball(truth_WF: Floats, quantiles_WFQ: Floats, levels: list[float]) -> Floats:
+    over_WFQ = truth_WF[:, :, None] - quantiles_WFQ
+    return np.maximum(np.asarray(levels) * over_WFQ, (np.asarray(levels) - 1) * over_WFQ)
 
 
 def coverage(truth_WF: Floats, quantiles_WFQ: Floats) -> list[float]:
     """Return the share of observed truths that lie at or below each quantile [Q]; calibrated when it is the level."""
-    below_WFQ = truth_WF[:, :, None] <= quantiles_WFQ
-    return [_mean(_known(below_WFQ[:, :, q], truth_WF)) for q in range(quantiles_WFQ.shape[2])]
+    return [_mean(_known(truth_WF <= quantiles_WFQ[:, :, q], truth_WF)) for q in range(quantiles_WFQ.shape[2])]
 
 
 def by_step(values_WF: Floats) -> Floats:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from models.encoding import Affine, Encoding, recode_categories, recode_numeric
+from models.encoding import Affine, Encoding, Recoding
 
 ONE = Encoding(
     past_numeric=["wind"],
@@ -36,15 +36,20 @@ def test_categories_are_numbered_from_one_and_unknown_and_missing_ones_are_zero(
 def test_recoded_numbers_are_those_that_the_other_encoding_gives() -> None:
     raw = np.array([[4.0], [8.5], [np.nan], [-3.0]])
     coded = ONE.encode_numeric("wind", raw)
-    recoded = recode_numeric(coded, ["wind"], ONE, OTHER)
+    recoded = Recoding(ONE, OTHER).numeric(coded, ["wind"])
     np.testing.assert_allclose(recoded, OTHER.encode_numeric("wind", raw), rtol=1e-6)
     assert recoded.dtype == np.float32
 
 
 def test_recoded_categories_keep_their_meaning_and_those_that_the_other_lacks_become_unknown() -> None:
     codes = np.array([[[0], [1]], [[2], [3]]], np.int32)
-    assert recode_categories(codes, ["sky"], ONE, OTHER).tolist() == [[[0], [3]], [[0], [2]]]
+    assert Recoding(ONE, OTHER).categories(codes, ["sky"]).tolist() == [[[0], [3]], [[0], [2]]]
     assert codes.tolist() == [[[0], [1]], [[2], [3]]]
+
+
+def test_values_of_other_columns_are_not_recoded() -> None:
+    with pytest.raises(AssertionError, match="same columns"):
+        Recoding(ONE, Encoding(past_numeric=["wind"]))
 
 
 def test_roles_leave_out_what_was_fitted() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from forecasters import ENCODINGS, make_forecaster, windows_of
 from panels import RICH, make_facts, make_panel
 
 from models import bundle
+from models.encoding import Affine
+from models.forecast_bundle import Bundle
 from models.forecaster import Forecaster, ForecasterConfig, ForecasterSpace
 from models.heads.direct import DirectHeadConfig
 from models.heads.registry import HEADS
@@ -140,6 +144,28 @@ def test_weights_come_back_from_safetensors_to_the_last_bit(head: str, tmp_path:
     np.testing.assert_array_equal(loaded.predict(panel, items, ends), mean.detach().numpy())
     np.testing.assert_allclose(loaded.predict(panel, items, ends, batch_size=2), mean.detach().numpy(), rtol=5e-6)
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
+
+
+def test_a_model_of_another_encoding_recodes_its_windows_and_never_the_panel() -> None:
+    facts = make_facts(RICH)
+    panel = make_panel(facts, [40, 200_000])
+    earlier = RICH.model_copy(update={"affine": {column: Affine(mean=1, std=2) for column in RICH.affine}})
+    model = Bundle(facts.model_copy(update={"encoding": earlier}), [make_forecaster(facts, "direct")])
+    places = np.array([0, 1]), np.array([30, 900])
+    model.predict(panel, *places)
+    tracemalloc.start()
+    forecast = model.predict(panel, *places)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200_000, "a column of the panel alone is larger"
+    whole = replace(panel, encoding=earlier)
+    for i, column in enumerate(RICH.numeric):
+        whole.numeric[:, i] = (panel.numeric[:, i] * RICH.affine[column].std + RICH.affine[column].mean - 1) / 2
+    for i, column in enumerate(RICH.static_numeric):
+        whole.static_numeric[:, i] = (
+            whole.static_numeric[:, i] * RICH.affine[column].std + RICH.affine[column].mean - 1
+        ) / 2
+    np.testing.assert_allclose(forecast, model.predict(whole, *places), rtol=1e-4)
 
 
 def test_a_bundle_of_a_later_format_is_refused(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from panels import RICH, make_facts, make_panel
+from torch.profiler import ProfilerActivity, profile
 
-from models.encoding import Affine, Encoding
+from models.encoding import Affine, Encoding, Recoding
 from models.panel import Panel, Windows, allocate
 
 ARRAYS = [field.name for field in fields(Panel) if field.name != "encoding"]
@@ -130,33 +131,57 @@ def test_a_panel_without_covariates_has_empty_columns(tmp_path: Path) -> None:
     assert windows.static_codes_BK.shape == (1, 0)
 
 
-def test_a_recoded_panel_is_what_the_other_encoding_makes_of_the_raw_values(panel: Panel) -> None:
+def other_encoding() -> Encoding:
     changes = {
         "affine": {c: Affine(mean=7.5, std=0.25) for c in RICH.affine},
         "vocabularies": {"sky": ["fog", "rain"], "holiday": ["new year"], "region": ["south", "west", "north"]},
     }
-    other = RICH.model_copy(update=changes)
-    recoded = panel.recoded(other)
-    assert recoded.encoding == other
-    for i, column in enumerate(RICH.numeric):
-        raw = panel.numeric[:, i].double() * RICH.affine[column].std + RICH.affine[column].mean
-        np.testing.assert_allclose(recoded.numeric[:, i], other.encode_numeric(column, raw.numpy()), rtol=1e-6)
-    for i, column in enumerate(RICH.categorical):
-        names = [None, *RICH.vocabularies[column]]
-        expected = other.encode_categories(column, [names[code] for code in panel.codes[:, i]])
-        np.testing.assert_array_equal(recoded.codes[:, i], expected)
-    assert recoded.static_codes[:, 0].tolist() == [0, 3, 1]
-    assert same(recoded.target, panel.target)
+    return RICH.model_copy(update=changes)
 
 
-def test_recoding_there_and_back_changes_nothing_and_its_own_encoding_is_no_work(panel: Panel) -> None:
-    assert panel.recoded(Encoding.model_validate_json(RICH.model_dump_json())) is panel
-    other = RICH.model_copy(update={"affine": {c: Affine(mean=-3, std=8) for c in RICH.affine}})
-    back = panel.recoded(other).recoded(RICH)
-    torch.testing.assert_close(back.numeric, panel.numeric, equal_nan=True)
-    assert torch.equal(back.codes, panel.codes)
+def encoded_anew(panel: Panel, other: Encoding) -> Panel:
+    """Decode every value of ``panel`` and encode it with ``other``."""
+
+    def numeric(values: torch.Tensor, columns: list[str]) -> torch.Tensor:
+        raw = [values[:, i].double().numpy() * RICH.affine[c].std + RICH.affine[c].mean for i, c in enumerate(columns)]
+        return torch.from_numpy(np.stack([other.encode_numeric(c, raw[i]) for i, c in enumerate(columns)], axis=1))
+
+    def codes(values: torch.Tensor, columns: list[str]) -> torch.Tensor:
+        names = [[[None, *RICH.vocabularies[c]][code] for code in values[:, i]] for i, c in enumerate(columns)]
+        return torch.from_numpy(np.stack([other.encode_categories(c, names[i]) for i, c in enumerate(columns)], axis=1))
+
+    return replace(
+        panel,
+        encoding=other,
+        numeric=numeric(panel.numeric, RICH.numeric),
+        codes=codes(panel.codes, RICH.categorical),
+        static_numeric=numeric(panel.static_numeric, RICH.static_numeric),
+        static_codes=codes(panel.static_codes, RICH.static_categorical),
+    )
 
 
-def test_a_panel_of_other_columns_is_refused(panel: Panel) -> None:
-    with pytest.raises(AssertionError, match="same columns"):
-        panel.recoded(replace(panel, encoding=Encoding(past_numeric=["wind"])).encoding)
+def test_recoded_windows_are_what_the_other_encoding_makes_of_the_raw_values(panel: Panel) -> None:
+    other = other_encoding()
+    places = torch.tensor([0, 1, 2, 2]), torch.tensor([9, 1, 3, 28])
+    expected = encoded_anew(panel, other).gather(*places, 8, 5)
+    recoded = panel.gather(*places, 8, 5).recoded(Recoding(RICH, other))
+    for field in fields(Windows):
+        one, two = getattr(recoded, field.name), getattr(expected, field.name)
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5, equal_nan=True, msg=field.name)
+
+
+def test_a_batch_takes_no_longer_for_more_items(panel: Panel) -> None:
+    """What is asked of the offsets are the batch's, never all of them."""
+    many = 1_000_000
+    repeated = replace(
+        panel,
+        offsets=torch.arange(many + 1),
+        static_numeric=panel.static_numeric[:1].expand(many, -1),
+        static_codes=panel.static_codes[:1].expand(many, -1),
+        calendar_start=torch.zeros(1, dtype=torch.int64).expand(many),
+        error_scale=torch.ones(1, dtype=torch.float64).expand(many),
+    )
+    items, ends = torch.tensor([0, 1, 2]), torch.tensor([1, 1, 1])
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        repeated.gather(items, ends, 8, 5)
+    assert max(event.self_cpu_memory_usage for event in profiled.events()) < 100_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -21,6 +22,7 @@ from models.sampling import WindowSampler
 from tasks import store
 from tasks.data import buckets
 from tasks.errors import InputError
+from tasks.kinds import forecast_calendar
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.kinds.forecast_prediction import lay_out
 from tasks.prepare import SplitConfig, prepare_dataset
@@ -343,6 +345,24 @@ def test_calendar_rows_are_those_of_each_items_own_stamps(prepared: Callable[...
         assert same(one.sealed.calendar[first : first + 77], expected)
     shared = one.sealed.calendar_start[2] - one.sealed.calendar_start[0]
     assert int(shared) == 2
+
+
+def test_a_calendar_of_many_grids_is_written_a_stretch_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each series begins at a second of its own, so that no two share a row."""
+    monkeypatch.setattr(forecast_calendar, "CHUNK", 1000)
+    starts, steps, frequency = np.arange(300) * 1_000_000, np.full(300, 2500), Frequency.parse("1h")
+    series, laid = pl.DataFrame({"start": starts}), forecast_calendar.on_disk(tmp_path / "calendar.npy")
+    tracemalloc.start()
+    calendar, rows = forecast_calendar.lay_calendar(series, steps, 24, frequency, "UTC", laid)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert calendar.shape == (300 * 2524, 7)
+    assert peak < calendar.nbytes / 10
+    for number in (0, 17, 299):
+        expected = features(frequency.grid(int(starts[number]), 2524), frequency)
+        np.testing.assert_array_equal(calendar[rows[number] : rows[number] + 2524], expected)
 
 
 @pytest.mark.parametrize(("frequency", "season"), [("1mo", 12), ("1q", 4)])

@@ -1,0 +1,164 @@
+"""The bookkeeping of a search: its real worker and its real study on SQLite, with trainings that take no time.
+
+A training counts its steps and comes to a value that its recipe and its step give. All else is the search's own:
+drawing points, choosing who goes on, telling the study, writing weights and states of a tiny model. What a trial costs
+is measured in a study that has as many trials already, as successive halving leaves them::
+
+    rung 1  |--------- half climbs ---------|-- frozen --|---- out ----|
+    rung 2  |-- half climbs --|- frozen -|-- out --|
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from optuna.trial import FrozenTrial, TrialState
+from torch import nn
+
+from models.problem import Forecast
+from tasks import store, studies
+from tasks.environment import environment
+from tasks.ingest import SeriesData, ingest_table
+from tasks.prepare import SplitConfig, prepare_dataset
+from tasks.search import KEPT, SearchConfig, _open_study
+from tasks.search_worker import Assignment, Worker
+
+MAX_STEPS = 800
+MORE = 10
+"""Trials that are begun, and climb beside those that they let go on."""
+
+
+class Counting:
+    """A training whose steps do nothing."""
+
+    def __init__(self, recipe: Any) -> None:
+        drawn = int(hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()[:8], 16) / 2**32
+        self.step, self.reached, self.average = 0, drawn, nn.Linear(1, 1)
+        self.model = self.average
+
+    def advance(self) -> float:
+        self.step += 1
+        self.average.bias.data.fill_(self.reached + 1 / (1 + self.step))
+        return 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step, "reached": self.reached}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.step, self.reached = state["step"], state["reached"]
+
+
+class Counters:
+    """The learner of a real data set, but for its trainings."""
+
+    def __init__(self, learner: Any) -> None:
+        self.suggest, self.recipe, self.ladder = learner.suggest, learner.recipe, learner.ladder
+
+    def begin(self, recipe: Any, seed: int) -> Counting:
+        return Counting(recipe)
+
+    def outputs(self, model: nn.Module) -> list[np.ndarray]:
+        return [np.array([model.bias.item()], np.float32)]
+
+    def value(self, members: Sequence[list[np.ndarray]]) -> float:
+        return float(members[0][0][0])
+
+
+class Timed(Worker):
+    """Ends when it has begun ``MORE`` trials, and notes the seconds inside the named parts."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        super().__init__(assignment, "0")
+        self.learner = Counters(self.learner)  # type: ignore[assignment]
+        self.count = 0
+        self.inside = dict.fromkeys(("begin", "choose", "climb"), 0.0)
+
+    def _over(self) -> bool:
+        return self.count > MORE
+
+    def _begin(self, number: int) -> FrozenTrial:
+        self.count += 1
+        began = time.process_time()
+        trial = super()._begin(number)
+        self.inside["begin"] += time.process_time() - began
+        return trial
+
+    def _next(self) -> FrozenTrial | None:
+        began, before = time.process_time(), self.inside["begin"]
+        trial = super()._next()
+        self.inside["choose"] += time.process_time() - began - (self.inside["begin"] - before)
+        return trial
+
+    def climb(self, trial: FrozenTrial) -> None:
+        began = time.process_time()
+        super().climb(trial)
+        self.inside["climb"] += time.process_time() - began
+
+
+def study(size: str) -> dict[str, Any]:
+    """Search ``MORE`` trials in a study of ``size`` and return the processor milliseconds of one, and by part."""
+    torch.set_num_threads(1)
+    root = environment().root
+    root.mkdir(parents=True, exist_ok=True)
+    dataset = store.path(_dataset(root))
+    search = SearchConfig(time_budget="10h", max_trials=1_000_000, max_steps=MAX_STEPS)
+    found = _open_study("study", dataset, "forecast", "mase", search, None)
+    (work := root / "files").mkdir()
+    now = time.time()
+    told = {"study_name": "study", "dataset": dataset, "work": work, "began": now, "deadline": now + 36_000}
+    worker = Timed(Assignment(kind="forecast", metric="mase", search=search, **told))  # type: ignore[arg-type]
+    _fill(found, worker.learner, int(size))
+    used = time.process_time()
+    worker.run()
+    searched = time.process_time() - used
+    unfinished = found.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    used = time.process_time()
+    studies.settle(found, KEPT)
+    return {
+        "cpu": round(searched, 2),
+        "ms_a_trial": round(1000 * searched / MORE, 1),
+        "ms_by_part": {part: round(1000 * seconds / MORE, 1) for part, seconds in worker.inside.items()},
+        "unfinished": len(unfinished),
+        "settle_s": round(time.process_time() - used, 2),
+        "database_mb": round(sum(path.stat().st_size for path in root.glob("optuna.db*")) / 1e6, 2),
+    }
+
+
+def _fill(found: optuna.Study, learner: Any, trials: int) -> None:
+    """Add ``trials`` as a search would have left them: frozen, out or through at the rung that their rank gives."""
+    rungs, ranks = learner.ladder(), np.random.default_rng(0).permutation(trials) / trials
+    drawing = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for rank in ranks:
+        drawn = drawing.ask()
+        recipe = learner.suggest(drawn)
+        reached, share = 1, 0.5
+        while reached < len(rungs) and rank < share:
+            reached, share = reached + 1, share / 2
+        state = TrialState.COMPLETE if reached == len(rungs) else TrialState.PRUNED
+        frozen = reached < len(rungs) and rank < 1.5 * share
+        best = [float(rank) + 1 / rung[-1] for rung in rungs[:reached]]
+        attributes = {"recipe": recipe.model_dump(mode="json"), "worker": "", "progress": {"best": best}}
+        ended = optuna.trial.create_trial(
+            state=TrialState.RUNNING if frozen else state,
+            value=None if frozen else best[-1],
+            params=drawn.params,
+            distributions=drawn.distributions,
+            user_attrs=attributes,
+            intermediate_values={check: best[i] for i, rung in enumerate(rungs[:reached]) for check in rung},
+        )
+        found.add_trial(ended)
+
+
+def _dataset(root: Path) -> Any:
+    from cost_points import generate
+
+    generate(root / "panel", 12 * 240, 12, 1)
+    data = SeriesData(source=str(root / "panel"), item_id=["item"], timestamp="hour", target=["target"])
+    return prepare_dataset.fn(ingest_table.fn(data), Forecast(horizon=24), SplitConfig())
