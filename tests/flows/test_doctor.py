@@ -102,6 +102,7 @@ def test_a_healthy_home_has_nothing_broken(
 def test_each_check_is_a_line_and_each_fault_says_rule_received_and_remedy(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delenv("CAROUSEL_SCREENSHOTS", raising=False)
     monkeypatch.setenv("CAROUSEL_WORKRES", "2")
     assert main(["doctor"]) == 1
     lines = capsys.readouterr().out.splitlines()

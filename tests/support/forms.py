@@ -40,6 +40,7 @@ class Form:
 
     def __init__(self, browser: Any, prefect: str, deployment: UUID, interface: str = "/v2") -> None:
         self.prefect, self.deployment = prefect, deployment
+        self.written: list[tuple[Any, str]] = []
         self.page = browser.new_page(viewport={"width": 1200, "height": 1600})
         self.page.goto(f"{prefect}{interface}/deployments/deployment/{deployment}/run")
         self.page.get_by_role("button", name="Submit").wait_for(timeout=60_000)
@@ -57,21 +58,32 @@ class Form:
     def write(self, label: str, text: str) -> None:
         """Write into the first field below ``label``."""
         below = f"//label[starts-with(normalize-space(.), '{label}')]/following::{FIELD}[1]"
-        self.page.locator(f"xpath={below}").first.fill(text)
+        field = self.page.locator(f"xpath={below}").first
+        field.fill(text)
+        self.written.append((field, text))
+
+    def press(self) -> None:
+        """Press the button when all that was written stands there: a page that is still loading draws itself anew."""
+        for field, text in self.written:
+            if field.input_value() != text:
+                field.fill(text)
+        self.page.wait_for_timeout(500)
+        self.page.get_by_role("button", name="Submit").click()
 
     def send(self) -> Any:
         """Press the button; return the flow run that comes of it."""
         from prefect.client.orchestration import SyncPrefectClient
         from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 
-        self.page.wait_for_timeout(500)
         chosen = DeploymentFilter(id=DeploymentFilterId(any_=[self.deployment]))
-        deadline = time.monotonic() + 60
+        deadline, pressed = time.monotonic() + 120, 0.0
         with SyncPrefectClient(f"{self.prefect}/api") as client:
             known = {run.id for run in client.read_flow_runs(deployment_filter=chosen)}
-            self.page.get_by_role("button", name="Submit").click()
             while not (runs := [run for run in client.read_flow_runs(deployment_filter=chosen) if run.id not in known]):
                 assert time.monotonic() < deadline, self.page.inner_text("body")
+                if time.monotonic() - pressed > 30:
+                    pressed = time.monotonic()
+                    self.press()
                 time.sleep(0.2)
         self.page.close()
         return runs[0]
