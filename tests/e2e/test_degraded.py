@@ -26,7 +26,7 @@ EXPERIMENT: dict[str, Any] = {
     "data": {"source": "visitors.parquet", "item_id": "shop", "timestamp": "day", "target": "visitors"},
     "problem": {"kind": "forecast", "horizon": HORIZON, "season_length": 7},
     "split": {"test_windows": 2, "validation_windows": 1},
-    "search": {"time_budget": "20s", "max_trials": 4, "max_steps": 200},
+    "search": {"time_budget": "3m", "max_trials": 4, "max_steps": 200},
     "fit": {"members": 1, "refit": "never"},
     "evaluate": {"baselines": ["last_value"]},
 }
