@@ -33,7 +33,7 @@ from searches import opened, prepared
 from tasks import children, studies
 from tasks.assignment import Assignment
 from tasks.clock import total
-from tasks.engines.local import ASSIGNMENT
+from tasks.engines.local import start_child
 from tasks.search import SearchConfig
 
 RESULT = Path(__file__).parent / "results" / "many_workers.json"
@@ -56,7 +56,7 @@ def lost(before: Stand, now: Stand) -> int:
     return sum(now.get(number, ("", []))[1][: len(best)] != best for number, (_, best) in before.items())
 
 
-def disturbed(work: Path, study: optuna.Study, workers: int, kills: int) -> dict[str, int]:
+def disturbed(assignment: str, work: Path, study: optuna.Study, workers: int, kills: int) -> dict[str, int]:
     """Let workers be killed and join until ``kills`` are done and the study has ended."""
     storage = studies.open_storage(os.environ["CAROUSEL_STUDY_STORAGE"], SILENCE)
     draw, number = random.Random(0), 0
@@ -65,8 +65,7 @@ def disturbed(work: Path, study: optuna.Study, workers: int, kills: int) -> dict
 
     def join() -> None:
         nonlocal number
-        log = work / f"worker-{number}.log"
-        running.append(children.start("tasks.search_worker", str(work / ASSIGNMENT), f"{number}", log=log))
+        running.append(start_child(assignment, work, f"{number}").process)
         number, counted["joined"] = number + 1, counted["joined"] + 1
 
     before: Stand = {}
@@ -101,8 +100,7 @@ def run(workers: int, kills: int, home: Path) -> dict[str, Any]:
     told = {"kind": "forecast", "metric": "mase", "study_name": study.study_name, "dataset": dataset, "work": work.name}
     began = time.time()
     assignment = Assignment(**told, began=began, deadline=began + 3600, workers=workers, search=SEARCH)
-    (work / ASSIGNMENT).write_text(assignment.model_dump_json())
-    counted = disturbed(work, study, workers, kills)
+    counted = disturbed(assignment.model_dump_json(), work, study, workers, kills)
     after = stand(study)
     clock = total(sorted(work.glob("clock-*.json")))
     rungs = sum(len(best) for _, best in after.values())

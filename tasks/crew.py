@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from tasks.config import seconds
+from tasks.environment import environment
 from tasks.progress import Progress
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.storages import RDBStorage
 
     from tasks.engines.engine import Engine, Running
 
@@ -36,11 +36,8 @@ class Budget(Protocol):
 class Crew:
     """Starts workers, replaces those that die, and gives their trials back."""
 
-    def __init__(
-        self, study: optuna.Study, storage: RDBStorage, engine: Engine, search: Budget, metric: str, began: float
-    ) -> None:
-        """Prepare to work; ``storage`` must know who is silent if the engine's workers are apart."""
-        self.study, self.storage, self.engine = study, storage, engine
+    def __init__(self, study: optuna.Study, engine: Engine, search: Budget, metric: str, began: float) -> None:
+        self.study, self.engine = study, engine
         self.search, self.metric, self.began = search, metric, began
         self.workers: list[Running] = []
         self.deaths = self.climbed = 0
@@ -54,6 +51,8 @@ class Crew:
         from tasks import studies
 
         budget = seconds(self.search.time_budget)
+        # Of children the end is seen; who is apart may fall silent.
+        signed = studies.open_storage(environment().studies_uri, studies.SILENCE) if self.engine.apart else None
         noted = looked = 0.0
         try:
             self.workers = [self._start(index) for index in range(count)]
@@ -64,10 +63,12 @@ class Crew:
                     if (elapsed := time.time() - self.began) - noted > NOTE:
                         noted = elapsed
                         self._note(progress, elapsed)
-                    if self.engine.apart and elapsed - looked > LOOK:
+                    if signed is None:
+                        continue
+                    if elapsed - looked > LOOK:
                         looked = elapsed
-                        studies.release_silent(self.study, self.storage)
-                    if self.engine.apart and self._is_over(elapsed - budget):
+                        studies.release_silent(self.study, signed)
+                    if self._is_over(elapsed - budget):
                         break
         finally:
             self.engine.stop(self.workers)

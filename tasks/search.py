@@ -131,8 +131,7 @@ def _search(
     hired = engine(json.dumps(assignment), key.work, count)
     if not hired.apart:
         studies.release(study)
-    storage = studies.open_storage(environment().studies_uri, studies.SILENCE)
-    Crew(study, storage, hired, search, metric, began).work(count)
+    Crew(study, hired, search, metric, began).work(count)
     best = studies.ranked(study)[:KEPT]
     if not best:
         log = children.tail(key.work / "worker-0.log")

@@ -117,6 +117,7 @@ class Worker:
             self._climb(trial, reporting)
         except TakenOver:
             self._held = None
+            self.signs.of(None)
             return
         except Diverged as error:
             self._end(trial, TrialState.FAIL, failure=str(error))

@@ -10,6 +10,7 @@ An object appears whole or not at all. Two machines that compute one output writ
 from __future__ import annotations
 
 import json
+import uuid
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,14 @@ class SharedStore:
             self.files.put_file(str(source), self.place(name))
             return
         self.files.makedirs(self.place(name).rpartition("/")[0], exist_ok=True)
-        partial = f"{self.place(name)}.partial"
+        # Two machines may write one object at the same time.
+        partial = f"{self.place(name)}.{uuid.uuid4().hex}.partial"
         self.files.put_file(str(source), partial)
         self.files.mv(partial, self.place(name))
 
     def get(self, name: str, target: Path) -> bool:
         """Write the object ``name`` into the file ``target``, whole or not at all; False: it is not there."""
-        partial = target.with_name(f"{target.name}.fetched")
+        partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.fetched")
         try:
             self.files.get_file(self.place(name), str(partial))
         except FileNotFoundError:

@@ -107,7 +107,8 @@ def _make(key: Key, compute: Callable[[Path], dict[str, Any]], final: Path) -> N
     }
     _write_durably(started / MANIFEST, json.dumps(manifest, indent=2))
     os.replace(started, final)
-    shutil.rmtree(key.work)
+    # A worker of another run, which is being ended, may still write there.
+    shutil.rmtree(key.work, ignore_errors=True)
 
 
 def _computed(compute: Callable[[Path], dict[str, Any]], directory: Path) -> dict[str, Any]:

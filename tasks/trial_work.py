@@ -9,7 +9,7 @@ from prefect import task
 
 from tasks import children
 from tasks.assignment import Assignment
-from tasks.engines.local import ASSIGNMENT, start_child
+from tasks.engines.local import start_child
 from tasks.environment import environment
 from tasks.reporting.failure import explain_stage
 
@@ -29,8 +29,7 @@ def work_on(told: dict[str, Any], name: str) -> None:
     assignment = Assignment.model_validate(told)
     work = environment().work / assignment.work
     work.mkdir(parents=True, exist_ok=True)
-    (work / ASSIGNMENT).write_text(assignment.model_dump_json())
-    child = start_child(work, name)
+    child = start_child(assignment.model_dump_json(), work, name)
     with children.stopped_at_exit([child.process]):
         while (ended := child.succeeded()) is None:
             time.sleep(0.2)

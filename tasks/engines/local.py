@@ -9,8 +9,6 @@ from pathlib import Path
 from tasks import children
 from tasks.engines.engine import Engine, Running
 
-ASSIGNMENT = "assignment.json"
-
 
 class Child(Running):
     """A process of ``tasks.search_worker``."""
@@ -32,18 +30,18 @@ class LocalEngine(Engine):
     apart = False
 
     def __init__(self, assignment: str, work: Path) -> None:
-        self.work = work
-        (work / ASSIGNMENT).write_text(assignment)
+        self.assignment, self.work = assignment, work
 
     def start(self, index: int, attempt: int) -> Child:
-        return start_child(self.work, str(index))
+        return start_child(self.assignment, self.work, str(index))
 
     def stop(self, workers: Sequence[Running]) -> None:
         children.stop([worker.process for worker in workers if isinstance(worker, Child)])
 
 
-def start_child(work: Path, name: str) -> Child:
-    """Start the worker ``name`` on the assignment that lies in ``work``."""
-    log = work / f"worker-{name}.log"
-    process = children.start("tasks.search_worker", str(work / ASSIGNMENT), name, log=log)
+def start_child(assignment: str, work: Path, name: str) -> Child:
+    """Start the worker ``name`` on ``assignment`` (JSON), with a copy of that and a log of its own in ``work``."""
+    told, log = work / f"assignment-{name}.json", work / f"worker-{name}.log"
+    told.write_text(assignment)
+    process = children.start("tasks.search_worker", str(told), name, log=log)
     return Child(name, process, log)

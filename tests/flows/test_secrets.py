@@ -78,7 +78,7 @@ def killed_in_search(home: Path, experiment: str, variables: dict[str, str]) -> 
     """Kill a run as soon as its search has told its workers what to do."""
     run = start("run", experiment, "--set", "search.seed=2", **variables)
     deadline = time.monotonic() + 240
-    while not list(home.glob("work/search-*/assignment.json")):
+    while not list(home.glob("work/search-*/assignment-*.json")):
         assert run.poll() is None, run.stdout.read() if run.stdout else ""
         assert time.monotonic() < deadline
         time.sleep(0.05)
