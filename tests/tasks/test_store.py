@@ -167,7 +167,7 @@ def commit_slowly(calls: str) -> dict[str, Any]:
 
 
 def test_two_processes_that_commit_one_key_at_once_compute_it_once(home: Path, tmp_path: Path) -> None:
-    with multiprocessing.get_context("fork").Pool(3) as pool:
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
         facts = pool.map(commit_slowly, [str(tmp_path / "calls")] * 3, chunksize=1)
     assert (tmp_path / "calls").read_text() == "computed\n"
     assert facts[0] == facts[1] == facts[2]
