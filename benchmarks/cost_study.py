@@ -24,11 +24,13 @@ from torch import nn
 
 from models.problem import Forecast
 from tasks import store, studies
+from tasks.assignment import Assignment
 from tasks.environment import environment
 from tasks.ingest import SeriesData, ingest_table
+from tasks.next_trial import Choice
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.search import KEPT, SearchConfig, _open_study
-from tasks.search_worker import Assignment, Worker
+from tasks.search_worker import Worker
 
 MAX_STEPS = 800
 MORE = 10
@@ -71,29 +73,36 @@ class Counters:
         return float(members[0][0][0])
 
 
+class Counted(Choice):
+    """Ends when ``MORE`` trials were begun, and notes the processor seconds of beginning them."""
+
+    count, seconds = 0, 0.0
+
+    def over(self) -> bool:
+        return self.count > MORE
+
+    def begin(self, *told: Any) -> Any:
+        self.count += 1
+        began = time.process_time()
+        trial = super().begin(*told)
+        self.seconds += time.process_time() - began
+        return trial
+
+
 class Timed(Worker):
-    """Ends when it has begun ``MORE`` trials, and notes the seconds inside the named parts."""
+    """Notes the processor seconds inside the named parts."""
 
     def __init__(self, assignment: Assignment) -> None:
         super().__init__(assignment, "0")
         self.learner = Counters(self.learner)  # type: ignore[assignment]
-        self.count = 0
+        self.choice: Counted = Counted(self.study, self.storage, self.learner, assignment, self.share)
         self.inside = dict.fromkeys(("begin", "choose", "climb"), 0.0)
 
-    def _over(self) -> bool:
-        return self.count > MORE
-
-    def _begin(self, number: int) -> FrozenTrial:
-        self.count += 1
-        began = time.process_time()
-        trial = super()._begin(number)
-        self.inside["begin"] += time.process_time() - began
-        return trial
-
     def _next(self) -> FrozenTrial | None:
-        began, before = time.process_time(), self.inside["begin"]
+        began = time.process_time()
         trial = super()._next()
-        self.inside["choose"] += time.process_time() - began - (self.inside["begin"] - before)
+        self.inside["begin"] = self.choice.seconds
+        self.inside["choose"] += time.process_time() - began
         return trial
 
     def climb(self, trial: FrozenTrial) -> None:
@@ -107,16 +116,17 @@ def study(size: str) -> dict[str, Any]:
     torch.set_num_threads(1)
     root = environment().root
     root.mkdir(parents=True, exist_ok=True)
-    dataset = store.path(_dataset(root))
+    dataset = _dataset(root)
     search = SearchConfig(time_budget="10h", max_trials=1_000_000, max_steps=MAX_STEPS)
-    found = _open_study("study", dataset, "forecast", "mase", search, None)
+    found = _open_study("study", store.path(dataset), "forecast", "mase", search, None)
     (work := root / "files").mkdir()
     now = time.time()
-    told = {"study_name": "study", "dataset": dataset, "work": work, "began": now, "deadline": now + 36_000}
+    told = {"study_name": "study", "dataset": dataset.to_json(), "work": work, "began": now, "deadline": now + 36_000}
     worker = Timed(Assignment(kind="forecast", metric="mase", search=search, **told))  # type: ignore[arg-type]
     _fill(found, worker.learner, int(size))
     used = time.process_time()
     worker.run()
+    worker.inside["choose"] -= worker.inside["begin"]
     searched = time.process_time() - used
     unfinished = found.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     used = time.process_time()

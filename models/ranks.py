@@ -19,6 +19,12 @@ def place() -> tuple[int, int]:
     return distributed.get_rank(), distributed.get_world_size()
 
 
+def leave() -> None:
+    """Leave the others at the end of all work: a process that ends among them may abort, since its threads run on."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def weighed(losses: Iterable[torch.Tensor], weight: float, device: torch.device) -> Iterator[torch.Tensor]:
     """Yield ``losses``, means over the ``weight`` values of a share, as parts of the loss of the whole batch."""
     total = torch.tensor(weight, device=device)

@@ -103,15 +103,17 @@ class Crew:
         from tasks import studies
 
         self.study.set_user_attr("seconds", elapsed)
-        best = studies.ranked(self.study)
-        value = f"best {self.metric} {studies.progress(best[0]).best[-1]:.4f}" if best else "first trials"
-        progress.update(len(studies.begun(self.study)), elapsed, value)
+        told = studies.entries(self.study)
+        best = studies.leading(told)
+        value = f"best {self.metric} {best[0].progress.best[-1]:.4f}" if best else "first trials"
+        progress.update(len(told), elapsed, value)
 
     def _is_over(self, overdue: float) -> bool:
         """Say whether workers elsewhere, which may never have begun, are waited for no longer."""
         from tasks import studies
 
-        if overdue > LATE and not studies.begun(self.study):
+        begun = studies.entries(self.study)
+        if overdue > LATE and not begun:
             told = "no worker has begun within the time budget: is there one for the queue of trials?"
             raise RuntimeError(f"{told} Its first run says: {self.workers[0].log()}")
-        return overdue > OVERDUE and bool(studies.ranked(self.study))
+        return overdue > OVERDUE and bool(studies.leading(begun))

@@ -98,9 +98,12 @@ def train_as(name: str, jobs: Jobs) -> None:
     import pytorch_lightning  # noqa: F401
     from torch.distributed.elastic.multiprocessing.errors import record
 
+    from models import ranks
+
     # A pulse only from here on: while a library is loaded no thread of the process gets to say anything.
     with Pulse(name, environment().patience) as pulse:
         record(work)(jobs, pulse)
+        ranks.leave()
 
 
 def work(jobs: Jobs, pulse: Pulse) -> None:

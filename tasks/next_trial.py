@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tasks import halving
 from tasks.assignment import Assignment
 from tasks.kinds.kind import Learner
+from tasks.points import MOST_DRAWN_FROM, Points
 from tasks.space import Narrowed
-from tasks.studies import begun, progress, ranked, standings, view
+from tasks.studies import Entry, entries, first_waiting, leading, standings
 
 CLOSING = 0.75
 """Share of the time after which no new trial is begun while a frozen one may go on."""
@@ -23,48 +25,60 @@ MEMBERS, FIT_START, FIT_WORK = 6, 12.0, 0.35
 class Choice:
     """Chooses among the trials of ``study``, of which the part ``share`` of a rung climbs the next one.
 
-    ``deadline`` is when the search has to end by what is known of its trials.
+    ``storage`` is the database of the study; ``deadline`` is when the search has to end by what is known of its trials.
     """
 
-    def __init__(self, study: optuna.Study, learner: Learner, assignment: Assignment, share: float) -> None:
-        self.study, self.learner, self.assignment, self.share = study, learner, assignment, share
+    def __init__(
+        self, study: optuna.Study, storage: RDBStorage, learner: Learner, assignment: Assignment, share: float
+    ) -> None:
+        self.study, self.storage, self.learner = study, storage, learner
+        self.assignment, self.share, self.points = assignment, share, Points(study)
         self.search, self.rungs = assignment.search, len(learner.ladder())
         self.deadline = assignment.deadline
 
     def over(self) -> bool:
         """Say whether time is up; the first value is waited for, however long it takes."""
-        return time.time() >= self.deadline and bool(ranked(self.study))
+        return time.time() >= self.deadline and bool(leading(entries(self.study)))
 
     def next(self) -> FrozenTrial | None:
         """Return the trial that is to be trained next; None: there is none now. Only one worker may ask at a time."""
-        self.deadline = self._time_is_up()
-        trials = begun(self.study)
-        stand = standings(trials)
+        told = entries(self.study)
+        self.deadline = self._time_is_up(told)
+        stand = standings(told)
         chosen = halving.thawed(stand, self.rungs, self.share)
-        full = len(trials) >= self.search.max_trials
+        full = len(told) >= self.search.max_trials
         if chosen is None and (full or self._closing()):
             chosen = halving.best_waiting(stand, self.rungs)
         if chosen is None:
             # A trial of which the worker died before its first rung.
             chosen = next((one for one in stand if one.open and not one.busy and one.rung == 0), None)
         if chosen is not None:
-            return self.study.get_trials(deepcopy=False)[chosen.number]
-        return None if full else self.begin(len(trials))
+            found = next(one for one in told if one.number == chosen.number)
+            return self.storage.get_trial(found.trial_id)
+        return None if full else self.begin(len(told))
 
     def begin(self, number: int) -> FrozenTrial:
         """Begin trial ``number``: the next of those that were enqueued, else one that the sampler draws."""
-        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if not waiting:
-            # A resumed study must not draw the same points again.
-            drawn = view(self.study, self.search.seed + number).ask()
-            self.learner.suggest(Narrowed(drawn, self.search.space))
-            self.study.enqueue_trial(drawn.params)
-        number = self.study.ask().number
-        return self.study.get_trials(deepcopy=False)[number]
+        waiting = first_waiting(self.study)
+        # A resumed study must not draw the same points again.
+        passing = self.points.view(self.search.seed + number, MOST_DRAWN_FROM)
+        if waiting is not None:
+            passing.enqueue_trial(self.storage.get_trial(waiting).system_attrs.get("fixed_params", {}))
+        drawn = passing.ask()
+        self.learner.suggest(Narrowed(drawn, self.search.space))
+        if waiting is None:
+            begun = create_trial(state=TrialState.RUNNING, params=drawn.params, distributions=drawn.distributions)
+            return self.storage.get_trial(self.storage.create_new_trial(self.study._study_id, begun))
+        # Optuna itself would read the whole study to begin an enqueued trial.
+        for name, distribution in drawn.distributions.items():
+            value = distribution.to_internal_repr(drawn.params[name])
+            self.storage.set_trial_param(waiting, name, value, distribution)
+        self.storage.set_trial_state_values(waiting, TrialState.RUNNING)
+        return self.storage.get_trial(waiting)
 
-    def _time_is_up(self) -> float:
+    def _time_is_up(self, told: list[Entry]) -> float:
         """Return when the search has to end, so that its best trials can go on for a share of their steps."""
-        best = [progress(trial).training for trial in ranked(self.study)[:MEMBERS]]
+        best = [one.progress.training for one in leading(told)[:MEMBERS]]
         needed = FIT_START + FIT_WORK * sum(best) / self.assignment.workers
         return self.assignment.deadline - min(self.assignment.reserve, needed)
 

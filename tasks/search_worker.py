@@ -29,7 +29,7 @@ from tasks.next_trial import Choice
 from tasks.shared import shared_store
 from tasks.signs_of_life import SignsOfLife
 from tasks.space import Narrowed
-from tasks.studies import begun, handle, open_storage, progress, ranked, set_progress, standings
+from tasks.studies import entries, handle, leading, open_storage, progress, set_progress, standings
 from tasks.study_turn import turn
 from tasks.trial_files import TrialFiles
 
@@ -76,7 +76,7 @@ class Worker:
         self.files = TrialFiles(self.work, shared_store() if assignment.shared else None)
         self.signs = SignsOfLife(self.storage)
         self.ladder = self.learner.ladder()
-        self.choice = Choice(self.study, self.learner, assignment, self.share)
+        self.choice = Choice(self.study, self.storage, self.learner, assignment, self.share)
         self._ended: set[int] = set()
         self._held: tuple[int, Optimisation] | None = None
         """The trial that was trained last, as it stands: it need not be read again if it goes on."""
@@ -87,7 +87,7 @@ class Worker:
                 trial = self._next()
             if trial is not None:
                 self.climb(trial)
-            elif any(one.busy for one in standings(begun(self.study))):
+            elif any(one.busy for one in standings(entries(self.study))):
                 # What another worker finds may let a frozen trial go on.
                 with self.clock.on("idle"):
                     time.sleep(0.1)
@@ -169,7 +169,7 @@ class Worker:
             trial_ranks.say(trial_ranks.GO_ON)
             return self._held[1]
         self._recipe(trial)
-        trial_ranks.say(trial_ranks.BEGIN, trial.number)
+        trial_ranks.say(trial_ranks.BEGIN, trial._trial_id)
         return self.training_of(trial)
 
     def training_of(self, trial: FrozenTrial) -> Optimisation:
@@ -183,7 +183,7 @@ class Worker:
         return training
 
     def _recipe(self, trial: FrozenTrial) -> Any:
-        """Return the recipe of ``trial``, which is drawn when it is first asked for."""
+        """Return the recipe of ``trial``, which is written down when it is first asked for."""
         if told := self._stored(trial).user_attrs.get("recipe"):
             return self.learner.recipe(told)
         reporting = handle(self.study, trial)
@@ -193,19 +193,19 @@ class Worker:
 
     def _check_held(self, trial: FrozenTrial) -> None:
         """Raise TakenOver if ``trial`` is another worker's by now."""
-        if self.storage.get_trial(trial._trial_id).user_attrs.get("worker") != self.name:
+        if self._stored(trial).user_attrs.get("worker") != self.name:
             raise TakenOver
 
     def _stored(self, trial: FrozenTrial) -> FrozenTrial:
-        return self.study.get_trials(deepcopy=False)[trial.number]
+        return self.storage.get_trial(trial._trial_id)
 
     def _most_seconds_a_step(self) -> float:
         """Return what a step of a new trial may take."""
         steps = self.ladder[0][-1]
         known = [
-            progress(one).training / self.ladder[len(progress(one).best) - 1][-1]
-            for one in begun(self.study)
-            if progress(one).best
+            one.progress.training / self.ladder[len(one.progress.best) - 1][-1]
+            for one in entries(self.study)
+            if one.progress.best
         ]
         if not known:
             return float("inf")
@@ -228,7 +228,7 @@ class Worker:
         return True
 
     def _end_if_settled(self, trial: FrozenTrial) -> None:
-        trials = standings(begun(self.study))
+        trials = standings(entries(self.study))
         mine = next(one for one in trials if one.number == trial.number)
         if mine.rung == len(self.ladder) or mine.converged:
             self._end(trial, TrialState.COMPLETE, mine.best[-1])
@@ -242,10 +242,9 @@ class Worker:
         self._ended.add(trial.number)
         self.files.remove_state(trial.number)
         # A trial that goes on may have written weights which the study does not know of yet.
-        kept = {one.number for one in ranked(self.study)[:KEPT_FILES]}
-        self.files.remove_best(
-            one.number for one in begun(self.study) if one.state.is_finished() and one.number not in kept
-        )
+        told = entries(self.study)
+        kept = {one.number for one in leading(told)[:KEPT_FILES]}
+        self.files.remove_best(one.number for one in told if one.state.is_finished() and one.number not in kept)
         self._held = None
 
     def _halve_batch(self, trial: FrozenTrial, reporting: optuna.Trial, error: str) -> None:
@@ -273,6 +272,7 @@ def main(assignment: str, name: str) -> None:
         first = not of_several or trial_ranks.join() == 0
         worker = Worker(Assignment.model_validate_json(Path(assignment).read_text()), name)
         worker.run() if first else trial_ranks.follow(worker)
+        ranks.leave()
 
 
 if __name__ == "__main__":

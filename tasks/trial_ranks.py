@@ -46,10 +46,10 @@ def join() -> int:
     return distributed.get_rank()
 
 
-def say(word: int, trial: int = 0) -> None:
+def say(word: int, trial_id: int = 0) -> None:
     """As rank 0, tell the others what comes next; alone there is nobody to tell."""
     if distributed.is_initialized():
-        distributed.broadcast(torch.tensor([word, trial], device=_device()), src=0)
+        distributed.broadcast(torch.tensor([word, trial_id], device=_device()), src=0)
 
 
 def follow(worker: Worker) -> None:
@@ -58,14 +58,14 @@ def follow(worker: Worker) -> None:
     while True:
         told = torch.zeros(2, dtype=torch.int64, device=_device())
         distributed.broadcast(told, src=0)
-        word, number = told.tolist()
+        word, trial_id = told.tolist()
         if word == QUIT:
             return
         if word == STEP:
             assert training is not None, "a step belongs to a trial"
             training.advance()
         elif word == BEGIN:
-            training = worker.training_of(worker.study.get_trials(deepcopy=False)[number])
+            training = worker.training_of(worker.storage.get_trial(trial_id))
 
 
 def _device() -> str:

@@ -9,7 +9,8 @@ import optuna
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial
 
-from tasks.studies import begun, open_storage, progress, ranked, view
+from tasks.points import Points
+from tasks.studies import begun, open_storage, progress, ranked
 
 FEWEST_FOR_IMPORTANCE = 4
 MOST_DRAWN = 7
@@ -49,14 +50,14 @@ def summarise(uri: str, name: str) -> StudySummary:
     """Read study ``name`` from the storage at ``uri``."""
     study = optuna.load_study(study_name=name, storage=open_storage(uri))
     trials = [_row(trial) for trial in begun(study) if trial.state.is_finished()]
-    seen = view(study)
+    seen = Points(study).view()
     importance, note = _importance(seen)
     plots = _plots(study, seen, list(importance)) if ranked(study) else {}
     return StudySummary(name, trials, importance, note, **plots)
 
 
 def _plots(study: optuna.Study, seen: optuna.Study, important: list[str]) -> dict[str, go.Figure]:
-    """Return Optuna's plots of a study with values; ``seen`` is the ``view`` of it."""
+    """Return Optuna's plots of a study with values; ``seen`` holds all its points."""
     from optuna.visualization import plot_intermediate_values, plot_parallel_coordinate
 
     shared = set.intersection(*(set(trial.params) for trial in seen.trials))

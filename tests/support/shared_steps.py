@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from sequence_cases import UNDISTURBED, make_arrays, make_model
 from sequence_cases import make_facts as make_sequence_facts
 
+from models import ranks
 from models.batching import TokenBatches
 from models.cores.stacked_lstm import StackedLSTMConfig
 from models.forecaster import Forecaster, ForecasterConfig
@@ -132,3 +133,4 @@ if __name__ == "__main__":
     told = {case: trained(case, devices=2) for case in sys.argv[2:]}
     if torch.distributed.get_rank() == 0:
         torch.save(told, Path(sys.argv[1]))
+    ranks.leave()

@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from safetensors.torch import load_file
 from searches import opened, prepared, worker
 
@@ -24,12 +24,14 @@ from tasks import search_worker, store
 from tasks.environment import environment
 from tasks.kinds.kind import LearnerOptions
 from tasks.kinds.registry import kind
+from tasks.points import Points
 from tasks.prepare import SplitConfig
 from tasks.references import Dataset, StudyResult
 from tasks.search import KEPT, SearchConfig, _beginnings, search_models
 from tasks.studies import (
     MOST_ATTEMPTS,
     begun,
+    entries,
     handle,
     open_storage,
     progress,
@@ -38,7 +40,6 @@ from tasks.studies import (
     release_silent,
     settle,
     standings,
-    view,
 )
 from tasks.trial_files import TrialFiles, name, read_outputs
 
@@ -80,7 +81,7 @@ def test_without_pruning_every_trial_climbs_to_the_top_or_converges(
     dataset: Dataset, study: optuna.Study, tmp_path: Path
 ) -> None:
     run(dataset, study, tmp_path, SEARCH.model_copy(update={"pruning": False, "max_trials": 3}))
-    assert all(len(one.best) == 4 or one.converged for one in standings(begun(study)))
+    assert all(len(one.best) == 4 or one.converged for one in standings(entries(study)))
     assert {trial.state for trial in begun(study)} == {TrialState.COMPLETE}
 
 
@@ -126,9 +127,9 @@ def test_a_trial_whose_worker_died_goes_on_from_its_last_rung_and_none_is_lost(
     left = dying._next()
     assert left is not None
     before = {trial.number: progress(trial).best for trial in begun(study)}
-    assert any(one.busy for one in standings(begun(study)))
+    assert any(one.busy for one in standings(entries(study)))
     release(study, worker="0")
-    assert not any(one.busy for one in standings(begun(study)))
+    assert not any(one.busy for one in standings(entries(study)))
     run(dataset, study, tmp_path)
     after = {trial.number: progress(trial).best for trial in begun(study)}
     assert sorted(after) == list(range(SEARCH.max_trials))
@@ -281,7 +282,7 @@ def test_time_that_is_up_stops_a_training_between_two_steps(dataset: Dataset, st
     began = time.time()
     run(dataset, study, tmp_path, endless, began=began, deadline=began + 2.0)
     assert time.time() - began < 6.0
-    assert not any(one.busy for one in standings(begun(study)))
+    assert not any(one.busy for one in standings(entries(study)))
 
 
 def test_the_first_value_is_waited_for_though_time_is_up(dataset: Dataset, study: Any, tmp_path: Path) -> None:
@@ -291,10 +292,36 @@ def test_the_first_value_is_waited_for_though_time_is_up(dataset: Dataset, study
 
 def test_the_sampler_knows_each_point_by_its_best_value(dataset: Dataset, study: Any, tmp_path: Path) -> None:
     run(dataset, study, tmp_path)
-    seen = view(study)
+    seen = Points(study).view()
     assert {trial.state for trial in seen.trials} == {TrialState.COMPLETE}
     assert sorted(trial.value for trial in seen.trials) == sorted(progress(t).best[-1] for t in ranked(study))
     assert seen.best_params == ranked(study)[0].params
+
+
+def test_a_sampler_of_a_long_search_looks_at_the_best_points_and_a_fair_part_of_the_others(study: Any) -> None:
+    values = [float(value) for value in range(100)][::-1]
+    for value in values:
+        trial = optuna.create_study().ask()
+        trial.suggest_float("x", 0, 1)
+        told = {"progress": {"best": [value]}}
+        study.add_trial(
+            create_trial(value=value, params=trial.params, distributions=trial.distributions, user_attrs=told)
+        )
+    assert [trial.value for trial in Points(study).view(most=1000).trials] == values
+    seen = [trial.value for trial in Points(study).view(most=20).trials]
+    assert set(seen) >= set(range(10))
+    assert seen == sorted(seen, reverse=True)
+    assert seen[:10] == list(range(99, 9, -9))
+
+
+def test_entries_are_what_optuna_says(dataset: Dataset, study: Any, tmp_path: Path) -> None:
+    run(dataset, study, tmp_path)
+    told = entries(study)
+    assert [(one.number, one.trial_id, one.state) for one in told] == [
+        (trial.number, trial._trial_id, trial.state) for trial in begun(study)
+    ]
+    assert [one.progress for one in told] == [progress(trial) for trial in begun(study)]
+    assert [one.worker for one in told] == [trial.user_attrs["worker"] for trial in begun(study)]
 
 
 def test_at_the_end_the_best_are_complete_and_the_rest_were_pruned(
