@@ -36,7 +36,8 @@ from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.kinds.forecast_learner import ForecastLearner
 from tasks.references import Dataset, StudyResult
 from tasks.scoring import metrics
-from tasks.search import SearchConfig, search_models
+from tasks.search import search_models
+from tasks.search_config import SearchConfig
 
 RESULT = Path(__file__).parent / "results" / "ablation.json"
 WHOLE = "whole"

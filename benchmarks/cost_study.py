@@ -29,7 +29,8 @@ from tasks.environment import environment
 from tasks.ingest import SeriesData, ingest_table
 from tasks.next_trial import Choice
 from tasks.prepare import SplitConfig, prepare_dataset
-from tasks.search import KEPT, SearchConfig, _open_study
+from tasks.search import KEPT, _open_study
+from tasks.search_config import SearchConfig
 from tasks.search_worker import Worker
 
 MAX_STEPS = 800

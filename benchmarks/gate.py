@@ -34,7 +34,8 @@ from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import Dataset, Model, StudyResult
 from tasks.scoring.clusters import FEWEST, Clusters
 from tasks.scoring.comparison import compare
-from tasks.search import SearchConfig, search_models
+from tasks.search import search_models
+from tasks.search_config import SearchConfig
 
 RESULT = Path(__file__).parent / "results" / "gate.json"
 DRAWS = 1000

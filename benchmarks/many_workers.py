@@ -34,7 +34,7 @@ from tasks import children, studies
 from tasks.assignment import Assignment
 from tasks.clock import total
 from tasks.engines.local import start_child
-from tasks.search import SearchConfig
+from tasks.search_config import SearchConfig
 
 RESULT = Path(__file__).parent / "results" / "many_workers.json"
 TRIALS, SILENCE = 60, 25

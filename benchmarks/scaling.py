@@ -27,7 +27,8 @@ from portfolio import learner, prepared
 
 from tasks import store, studies
 from tasks.environment import environment
-from tasks.search import SearchConfig, search_models
+from tasks.search import search_models
+from tasks.search_config import SearchConfig
 
 RESULT = Path(__file__).parent / "results" / "scaling.json"
 DATA_SET = "m1_monthly"

@@ -31,7 +31,8 @@ def curve(data_set: str, data: Path, seconds: float) -> list[tuple[float, float]
     from tasks.environment import environment
     from tasks.ingest import ingest_table
     from tasks.prepare import prepare_dataset
-    from tasks.search import SearchConfig, search_models
+    from tasks.search import search_models
+    from tasks.search_config import SearchConfig
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)

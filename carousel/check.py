@@ -33,7 +33,7 @@ def plan(env: Environment, parameters: dict[str, Any]) -> list[str]:
     from tasks.gate import GateConfig
     from tasks.kinds.registry import kind
     from tasks.prepare import SplitConfig
-    from tasks.search import SearchConfig
+    from tasks.search_config import SearchConfig
 
     data, problem = parameters["data"], parameters["problem"]
     split: SplitConfig = parameters.get("split", SplitConfig())

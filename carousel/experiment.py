@@ -47,7 +47,7 @@ def _load(path: Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Sc
     from tasks.evaluate import EvaluateConfig
     from tasks.experiment import check_sections
     from tasks.prepare import SplitConfig
-    from tasks.search import SearchConfig
+    from tasks.search_config import SearchConfig
 
     found, schedule = parameters(override(read(path), overrides), pipeline.fn)
     defaults = {"split": SplitConfig(), "search": SearchConfig(), "evaluate": EvaluateConfig()}

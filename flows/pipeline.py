@@ -16,7 +16,8 @@ from tasks.register import find_previous, find_rival, register_model
 from tasks.report import write_report
 from tasks.reporting.failure import explain_flow
 from tasks.reporting.shown import echo
-from tasks.search import SearchConfig, search_models
+from tasks.search import search_models
+from tasks.search_config import SearchConfig
 
 
 @flow(name="pipeline", on_failure=[explain_flow])

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from tasks.references import Dataset
-from tasks.search import SearchConfig
+from tasks.search_config import SearchConfig
 
 
 class Assignment(BaseModel):

@@ -21,7 +21,7 @@ from tasks.gate import GateConfig
 from tasks.ingest import Data
 from tasks.kinds.registry import Problem
 from tasks.prepare import SplitConfig
-from tasks.search import SearchConfig
+from tasks.search_config import SearchConfig
 
 UNSAID = "As in the experiment"
 _AS_GIVEN = Tabs(UNSAID)

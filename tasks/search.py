@@ -6,15 +6,14 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from prefect import task
-from pydantic import ConfigDict, Field
 
 from tasks import children, space, store
 from tasks.clock import total
-from tasks.config import Config, Duration, seconds
+from tasks.config import seconds
 from tasks.crew import Crew
 from tasks.environment import environment
 from tasks.errors import worth_retrying
@@ -22,6 +21,7 @@ from tasks.kinds.kind import LearnerOptions
 from tasks.kinds.registry import kind
 from tasks.references import MANIFEST, Dataset, Reference, StudyResult
 from tasks.reporting.failure import explain_stage
+from tasks.search_config import SearchConfig
 
 if TYPE_CHECKING:
     import optuna
@@ -36,39 +36,6 @@ FIT_SHARE = 0.25
 """Share of the time budget that is left to ``fit``, at most."""
 TAKEN_OVER = 5
 """Best trials of the search before that a retraining begins with."""
-
-
-class SearchConfig(Config):
-    """The budget of the search and how it compares trials."""
-
-    model_config = ConfigDict(title="Search")
-
-    time_budget: Duration = Field(
-        "10m",
-        title="Time budget",
-        description="Wall-clock time of search and fit together, such as 90s, 2m or 1h30m.",
-    )
-    max_trials: int = Field(
-        1000, title="Trials", description="The search begins no more trials, pruned ones included.", ge=1
-    )
-    max_steps: int | None = Field(
-        None,
-        title="Optimiser steps",
-        description="Length of the longest trial; none: as long as it gets better.",
-        ge=10,
-    )
-    space: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
-        {},
-        title="Space",
-        description="Values of parameters of the search, such as head: [direct]; what is not named is searched whole.",
-    )
-    metric: str | None = Field(
-        None, title="Metric", description="What trials are compared by on the validation part; none: the kind's first."
-    )
-    pruning: bool = Field(
-        True, title="Pruning", description="Only the better half of the trials goes on after each rung of steps."
-    )
-    seed: int = Field(0, title="Seed", ge=0)
 
 
 @task(

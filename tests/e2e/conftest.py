@@ -1,4 +1,4 @@
-"""A tiny experiment and the command line as child processes, in a home of the test's own."""
+"""A tiny experiment and the command line as child processes, in a home of the test's own, on one server of Prefect."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tiny import write_experiment, write_panel
 
+from carousel import services
+from tasks.environment import Environment
+
+Start = Callable[..., subprocess.Popen[str]]
 ROOT = Path(__file__).parents[2]
 
 
@@ -25,33 +29,44 @@ def experiment(tmp_path: Path) -> Path:
 INITIALISE = """
 from tasks.environment import environment, quiet
 quiet(environment())
-from carousel.services import use_prefect
 from tasks.registry import client
-use_prefect(environment())
 client()
 """
 
 
 @pytest.fixture(scope="session")
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose databases have their tables and nothing else, made once: that costs some ten seconds."""
+    """A home whose registry has its tables and nothing else, made once: that takes seconds."""
     home = tmp_path_factory.mktemp("empty") / "mlruns"
     env = {**os.environ, "CAROUSEL_HOME": str(home)}
     subprocess.run([sys.executable, "-c", INITIALISE], cwd=ROOT, env=env, check=True)
     return home
 
 
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of Prefect; a run that has none starts one of its own, which takes ten seconds."""
+    server, url = services._start_temporary(Environment(home=tmp_path_factory.mktemp("prefect")))
+    yield url
+    server.stop()
+
+
 @pytest.fixture
-def carousel(tmp_path: Path, empty_home: Path) -> Callable[..., subprocess.Popen[str]]:
+def carousel(tmp_path: Path, empty_home: Path, prefect_api: str) -> Start:
     """Start ``carousel ARGUMENTS`` in a process group of its own, with its state below the test's directory."""
-    shutil.copytree(empty_home, tmp_path / "mlruns")
+    return starter(tmp_path / "mlruns", empty_home, prefect_api)
+
+
+def starter(home: Path, empty_home: Path, prefect_api: str) -> Start:
+    """Return what starts ``carousel ARGUMENTS`` with ``home``; an empty ``PREFECT_API_URL``: on a server of its own."""
+    shutil.copytree(empty_home, home)
 
     def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
-        env = {**os.environ, "CAROUSEL_HOME": str(tmp_path / "mlruns"), **variables}
+        env = {**os.environ, "CAROUSEL_HOME": str(home), "PREFECT_API_URL": prefect_api, **variables}
         return subprocess.Popen(
             [str(Path(sys.executable).with_name("carousel")), *arguments],
             cwd=ROOT,
-            env=env,
+            env={name: value for name, value in env.items() if value},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

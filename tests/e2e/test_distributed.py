@@ -50,7 +50,8 @@ def test_a_killed_rank_is_replaced_and_both_end_with_the_same_weights_and_no_sta
 ) -> None:
     write_panel(tmp_path / "panel.parquet")
     changes = {"search": {"max_trials": 1, "max_steps": 800, "time_budget": "5m"}, "fit": {"refit": "always"}}
-    process, home = carousel("run", str(write_experiment(tmp_path, changes)), CAROUSEL_DEVICES="2"), tmp_path / "mlruns"
+    variables, home = {"CAROUSEL_DEVICES": "2", "PREFECT_API_URL": ""}, tmp_path / "mlruns"
+    process = carousel("run", str(write_experiment(tmp_path, changes)), **variables)
     killed_in_training(process, home)
     assert "tiny version 1" in finish(process)
     manifest = json.loads(next((home / "stages/fit").glob("*/manifest.json")).read_text())
@@ -71,23 +72,25 @@ def prefect_runs(home: Path) -> dict[str, int]:
         return {"flows": flows, "fits": fits.fetchone()[0]}
 
 
-@pytest.mark.parametrize("victim", ["parent", "launcher"])
-def test_no_rank_outlives_the_fit_or_its_parent(tmp_path: Path, carousel: Start, victim: str) -> None:
+def test_no_rank_outlives_its_launcher_or_the_run(tmp_path: Path, carousel: Start) -> None:
     write_panel(tmp_path / "panel.parquet")
     changes = {"search": {"max_trials": 1, "max_steps": 2000, "time_budget": "5m"}, "fit": {"refit": "always"}}
     process = carousel("run", str(write_experiment(tmp_path, changes)), CAROUSEL_DEVICES="2")
-    parent = psutil.Process(process.pid)
-    deadline = time.monotonic() + 120
-    while len(ranks(parent.children(recursive=True))) < 2:
-        assert time.monotonic() < deadline, "no two ranks were seen"
-        time.sleep(0.1)
-    family = trainers(parent.children(recursive=True))
-    launcher = next(p for p in family if p not in ranks(family))
-    if victim == "parent":
-        process.kill()
-    else:
-        launcher.kill()
+    family = trainers_at_work(process)
+    next(p for p in family if p not in ranks(family)).kill()
     _, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []
+    family = trainers_at_work(process)
     process.kill()
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
     process.wait()
+
+
+def trainers_at_work(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Wait until two ranks train below ``process``, and return them with their launcher."""
+    deadline = time.monotonic() + 120
+    while len(ranks(family := trainers(psutil.Process(process.pid).children(recursive=True)))) < 2:
+        assert time.monotonic() < deadline, "no two ranks were seen"
+        time.sleep(0.1)
+    return family

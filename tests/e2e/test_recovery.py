@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from optuna.trial import TrialState
 from tiny import finish, write_experiment, write_panel
 
 from tasks.studies import begun
+from tests.e2e.conftest import ROOT, starter
 
 Start = Callable[..., subprocess.Popen[str]]
 STAGES = ["ingest", "prepare", "search", "fit", "evaluate", "report"]
@@ -75,6 +77,7 @@ def test_a_run_killed_in_every_stage_goes_on_from_there_and_ends_complete(tmp_pa
     printed = finish(carousel("run", str(experiment)))
     assert "tiny version 1" in printed
     assert {name: stamp for name, stamp in stamps(home).items() if name in finished} == finished
+    assert '"resumed": true' in next((home / "stages" / "fit").glob("*/manifest.json")).read_text()
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{home / 'optuna.db'}")
     assert len([t for t in begun(study) if t.state.is_finished()]) == 4
     assert trials_kept >= 1
@@ -83,37 +86,51 @@ def test_a_run_killed_in_every_stage_goes_on_from_there_and_ends_complete(tmp_pa
     assert [str(v.version) for v in client.search_model_versions("name='tiny'")] == ["1"]
 
 
-def test_a_killed_fit_resumes_from_its_last_checkpoint(tmp_path: Path, carousel: Start) -> None:
-    write_panel(tmp_path / "panel.parquet")
-    changes = {
-        "search": {"max_trials": 1, "max_steps": 600, "time_budget": "5m"},
-        "fit": {"checkpoint_every": 5, "members": 1, "refit": "always"},
-    }
-    experiment, home = write_experiment(tmp_path, changes), tmp_path / "mlruns"
-    kill_during(carousel("run", str(experiment)), home, "fit")
-    finish(carousel("run", str(experiment)))
-    manifest = next((home / "stages" / "fit").glob("*/manifest.json")).read_text()
-    assert '"resumed": true' in manifest
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, empty_home: Path, prefect_api: str
+) -> tuple[Path, Path, Callable[[], str]]:
+    """The experiment and the home of a run that ended, and what gives the same command again."""
+    directory = tmp_path_factory.mktemp("finished")
+    write_panel(directory / "panel.parquet")
+    experiment, home = write_experiment(directory, {}), directory / "mlruns"
+    start = starter(home, empty_home, prefect_api)
+    finish(start("run", str(experiment)))
+    return experiment, home, lambda: finish(start("run", str(experiment)))
 
 
-def test_the_same_command_again_runs_no_stage(experiment: Path, tmp_path: Path, carousel: Start) -> None:
-    finish(carousel("run", str(experiment)))
-    before = stamps(tmp_path / "mlruns")
-    again = finish(carousel("run", str(experiment)))
-    assert stamps(tmp_path / "mlruns") == before
-    assert "tiny version 1" in again
+def test_the_same_command_again_runs_no_stage(finished: tuple[Path, Path, Callable[[], str]]) -> None:
+    _, home, again = finished
+    before = stamps(home)
+    assert "tiny version 1" in again()
+    assert stamps(home) == before
+
+
+def test_the_flow_called_from_python_takes_the_same_parameters_and_runs_no_stage_again(
+    finished: tuple[Path, Path, Callable[[], str]], prefect_api: str
+) -> None:
+    experiment, home, _ = finished
+    before = stamps(home)
+    program = (
+        "import sys, yaml; from flows.pipeline import pipeline; print(pipeline(**yaml.safe_load(open(sys.argv[1]))))"
+    )
+    env = {**os.environ, "CAROUSEL_HOME": str(home), "PREFECT_API_URL": prefect_api}
+    command = [sys.executable, "-c", program, str(experiment)]
+    done = subprocess.run(command, env=env, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "name='tiny', version='1'" in done.stdout
+    assert stamps(home) == before
 
 
 def test_a_stage_whose_output_was_deleted_runs_again_and_only_that_one(
-    experiment: Path, tmp_path: Path, carousel: Start
+    finished: tuple[Path, Path, Callable[[], str]],
 ) -> None:
-    finish(carousel("run", str(experiment)))
-    before = stamps(tmp_path / "mlruns")
-    lost = next((tmp_path / "mlruns" / "stages" / "prepare").glob("*/manifest.json"))
+    _, home, again = finished
+    before = stamps(home)
+    lost = next((home / "stages" / "prepare").glob("*/manifest.json"))
     lost.unlink()
-    finish(carousel("run", str(experiment)))
-    after = stamps(tmp_path / "mlruns")
-    assert {name for name in after if after[name] != before[name]} == {str(lost.relative_to(tmp_path / "mlruns"))}
+    again()
+    after = stamps(home)
+    assert {name for name in after if after[name] != before[name]} == {str(lost.relative_to(home))}
 
 
 def test_two_runs_of_one_experiment_at_once_share_every_stage_and_register_one_version(
@@ -132,12 +149,13 @@ def test_two_runs_of_one_experiment_at_once_share_every_stage_and_register_one_v
 def test_no_process_outlives_a_killed_run(tmp_path: Path, carousel: Start) -> None:
     write_panel(tmp_path / "panel.parquet")
     experiment = write_experiment(tmp_path, {"search": {"max_trials": 500, "max_steps": 2000}})
-    process = carousel("run", str(experiment))
+    process = carousel("run", str(experiment), PREFECT_API_URL="")
     deadline = time.monotonic() + 60
     while not under_way(tmp_path / "mlruns", "search") and time.monotonic() < deadline:
         time.sleep(0.05)
     family = psutil.Process(process.pid).children(recursive=True)
-    assert any("tasks.search_worker" in " ".join(child.cmdline()) for child in family)
+    for part in ("tasks.search_worker", "carousel.prefect_app"):
+        assert any(part in " ".join(child.cmdline()) for child in family)
     process.kill()
     _, alive = psutil.wait_procs(family, timeout=20)
     assert alive == []

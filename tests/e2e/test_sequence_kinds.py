@@ -27,7 +27,8 @@ from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.profile import profile_table
 from tasks.register import find_rival, register_model
 from tasks.report import write_report
-from tasks.search import SearchConfig, search_models
+from tasks.search import search_models
+from tasks.search_config import SearchConfig
 
 pytestmark = pytest.mark.slow
 RATE = 8000

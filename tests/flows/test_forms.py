@@ -19,7 +19,7 @@ from tasks.form import Advanced
 from tasks.gate import GateConfig
 from tasks.ingest import SeriesData
 from tasks.prepare import SplitConfig
-from tasks.search import SearchConfig
+from tasks.search_config import SearchConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 UNSAID = {"name": None, "time_budget": None, "trials": None}

@@ -26,7 +26,8 @@ from tasks.profile import profile_table
 from tasks.references import Dataset, Decision, Evaluation, Model, ModelVersion, Report, StudyResult, Table
 from tasks.register import find_rival, register_model
 from tasks.report import write_report
-from tasks.search import SearchConfig, search_models
+from tasks.search import search_models
+from tasks.search_config import SearchConfig
 
 HORIZON, STEPS = 5, 70
 

@@ -16,7 +16,8 @@ from tasks.assignment import Assignment
 from tasks.ingest import SeriesData, ingest_table
 from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.references import Dataset
-from tasks.search import SearchConfig, _open_study
+from tasks.search import _open_study
+from tasks.search_config import SearchConfig
 from tasks.search_worker import Worker
 
 

@@ -10,7 +10,8 @@ import pytest
 from searches import prepared
 
 from tasks import store
-from tasks.search import SearchConfig, search_models
+from tasks.search import search_models
+from tasks.search_config import SearchConfig
 
 UNDISTURBED = {"dropout": [0.0], "weight_drop": [0.0], "core": ["stacked_lstm"]}
 SEARCH = SearchConfig(time_budget="5m", max_trials=3, max_steps=16, space=UNDISTURBED)

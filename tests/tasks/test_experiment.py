@@ -13,7 +13,7 @@ from tasks.experiment import check_sections, model_name
 from tasks.ingest import Data, SeriesData
 from tasks.kinds.registry import Problem
 from tasks.prepare import SplitConfig
-from tasks.search import SearchConfig
+from tasks.search_config import SearchConfig
 
 NUMERIC = {"kind": "numeric", "columns": "x"}
 

@@ -29,7 +29,8 @@ from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.kinds.kind import LearnerOptions
 from tasks.kinds.registry import kind
 from tasks.references import Dataset, StudyResult
-from tasks.search import SearchConfig, search_models
+from tasks.search import search_models
+from tasks.search_config import SearchConfig
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tasks.form import Advanced, confined, resolved
 from tasks.gate import GateConfig
 from tasks.ingest import SeriesData
 from tasks.reporting.failure import explanation
-from tasks.search import SearchConfig
+from tasks.search_config import SearchConfig
 
 FILE: dict[str, Any] = {
     "name": "sales",

@@ -27,7 +27,8 @@ from tasks.kinds.registry import kind
 from tasks.points import Points
 from tasks.prepare import SplitConfig
 from tasks.references import Dataset, StudyResult
-from tasks.search import KEPT, SearchConfig, _beginnings, search_models
+from tasks.search import KEPT, _beginnings, search_models
+from tasks.search_config import SearchConfig
 from tasks.studies import (
     MOST_ATTEMPTS,
     begun,
