@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tasks.environment import environment
+from tasks.errors import InputError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 LOOK = 0.5
@@ -28,10 +29,18 @@ def visible() -> list[str]:
     return named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
 
 
-def places() -> int | None:
-    """Return how many workers may compute on the GPUs of this machine at once; None: it has no GPU."""
-    env = environment()
-    return len(visible()) * env.device_shares // env.trial_devices or None
+def places(devices: Sequence[str] | None = None) -> int | None:
+    """Return how many workers may compute on ``devices`` (by default the visible GPUs) at once; None: there are none.
+
+    Raises:
+        InputError: a trial is to span more of them than there are.
+    """
+    devices, env = visible() if devices is None else devices, environment()
+    if devices and env.trial_devices > len(devices):
+        rule = "a trial spans no more GPUs than a machine has"
+        received = f"CAROUSEL_TRIAL_DEVICES={env.trial_devices}, and {len(devices)} here ({', '.join(devices)})"
+        raise InputError(rule, received, f"set it to {len(devices)} at most, or CUDA_VISIBLE_DEVICES to more")
+    return len(devices) * env.device_shares // env.trial_devices or None
 
 
 @contextmanager

@@ -265,6 +265,7 @@ def main(assignment: str, name: str) -> None:
     """Work as ``name`` on the assignment in a JSON file: alone, as one of several ranks, or as their launcher."""
     count, of_several = environment().trial_devices, "RANK" in os.environ
     if count > 1 and not of_several:
+        devices.places()  # More than there are would be waited for in vain.
         with devices.lease(count=count):
             trial_ranks.launch([assignment, name], count)
         return

@@ -13,6 +13,7 @@ import pytest
 
 from tasks import devices
 from tasks.devices import VISIBLE, lease
+from tasks.errors import InputError
 
 HOLDS = """
 import sys
@@ -67,3 +68,11 @@ def test_a_machine_without_a_gpu_has_nothing_to_lease(tmp_path: Path) -> None:
     with lease([], tmp_path) as taken:
         assert taken == ()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_trial_that_would_span_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAROUSEL_TRIAL_DEVICES", "2")
+    assert devices.places(["0", "1", "2"]) == 1
+    assert devices.places([]) is None
+    with pytest.raises(InputError, match=r"CAROUSEL_TRIAL_DEVICES=2, and 1 here \(0\)"):
+        devices.places(["0"])
