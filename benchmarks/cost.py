@@ -1,6 +1,6 @@
 """What a row, an item and a trial cost: processor seconds, memory and bytes, against their number, with fitted lines.
 
-    python benchmarks/cost.py rows|items|trials|all
+    python benchmarks/cost.py rows|items|trials|workers|all
 
 Each point is a process of its own. Its cost is counted in processor seconds, user and system, of it and of all that it
 started: on a machine that is shared with other work these hold still, the wall clock does not. "anonymous" is the peak
@@ -10,7 +10,10 @@ mapped files included. "written" is what the process gave to the disk. A line is
 processor seconds; the exponent is the slope of their logarithms beyond the intercept of the smallest point.
 
 ``trials`` counts what ten more trials cost in a study that has so many, without their training: a search that begins
-with an empty study pays for all sizes on the way, so its cost is the integral.
+with an empty study pays for all sizes on the way, so its cost is the integral. ``workers`` lets so many work on one
+study in PostgreSQL with trainings that sleep, as if each were on a machine of its own: "ms_a_rung" is the wall clock
+that a worker spends on asking for a trial and telling how it stands, waiting for its turn included, "busy" their share
+of time in trainings, and the processor seconds are those of the workers.
 
 The panel of ``rows`` has 2,000 items, hourly, in 64 shards of which each holds a stretch of time of all items; that of
 ``items`` has 40 hours an item.
@@ -41,6 +44,7 @@ SIZES = {
     "rows": [1_000_000, 10_000_000, 100_000_000],
     "items": [1_000, 10_000, 100_000, 1_000_000],
     "trials": [10, 100, 500, 1_000, 2_000],
+    "workers": [1, 2, 4, 8, 16],
 }
 ITEMS, STEPS = 2_000, 40
 STAGES: dict[str, list[list[str]]] = {
@@ -53,6 +57,7 @@ STAGES: dict[str, list[list[str]]] = {
         ["contest", "auto_ets", "linear"],
     ],
     "trials": [["study", "{size}"]],
+    "workers": [["crowd", "{size}"]],
 }
 MOST = {"contest": 1_000}
 """Sizes beyond which a stage takes too long to be measured."""

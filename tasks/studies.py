@@ -4,7 +4,7 @@ Normal Optuna throughout. What is ours stands in user attributes of a trial:
 
     recipe      everything that its training is a function of, but data and seed
     progress    how far it is: ``Progress``
-    worker      who trains it now; empty: nobody
+    worker      who trains it now, or has ended it; empty: nobody
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def begun(study: optuna.Study) -> list[FrozenTrial]:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a trial without reading it whole; ``worker`` is who trains it now, or empty."""
+    """What is known of a trial without reading it whole; ``worker`` is who trains it or has ended it, or empty."""
 
     trial_id: int
     number: int
@@ -144,8 +144,9 @@ def _parsed(progress: str) -> Progress:
 def standings(told: list[Entry]) -> list[Standing]:
     """Return how trials stand against each other; those that failed stand nowhere."""
     return [
-        Standing(one.number, tuple(one.progress.best), bool(one.worker), one.state == TrialState.RUNNING)
+        Standing(one.number, tuple(one.progress.best), busy=going_on and bool(one.worker), open=going_on)
         for one in told
+        for going_on in [one.state == TrialState.RUNNING]
         if one.state != TrialState.FAIL
     ]
 
@@ -207,10 +208,11 @@ def _held(study: optuna.Study) -> list[FrozenTrial]:
 def _give_back(study: optuna.Study, trial: FrozenTrial, blamed: bool) -> None:
     attempts = progress(trial).attempts + blamed
     set_progress(study, trial, attempts=attempts)
-    handle(study, trial).set_user_attr("worker", "")
     if attempts >= MOST_ATTEMPTS:
         handle(study, trial).set_user_attr("failure", f"its worker died {attempts} times")
         study.tell(trial.number, state=TrialState.FAIL)
+    else:
+        handle(study, trial).set_user_attr("worker", "")
 
 
 def settle(study: optuna.Study, best: int) -> None:

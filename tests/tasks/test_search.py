@@ -192,6 +192,21 @@ def test_a_worker_that_was_silent_writes_nothing_of_a_trial_that_others_hold_by_
     assert (len(progress(begun(study)[0]).best), progress(begun(study)[0]).attempts) == (1, 0)
 
 
+def test_a_trial_that_ends_is_never_free_for_another_worker(
+    dataset: Dataset, study: optuna.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending = worker(dataset, SEARCH.model_copy(update={"max_trials": 2}), tmp_path, study.study_name)
+    tell, free = ending.study.tell, []
+
+    def look_and_tell(number: int, *told: Any, **more: Any) -> Any:
+        free.append(next(not one.busy for one in standings(entries(study)) if one.number == number))
+        return tell(number, *told, **more)
+
+    monkeypatch.setattr(ending.study, "tell", look_and_tell)
+    ending.run()
+    assert free == [False, False]
+
+
 def test_a_training_that_diverges_fails_with_its_step_and_the_search_goes_on(
     dataset: Dataset, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
