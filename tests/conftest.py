@@ -22,6 +22,8 @@ from carousel import services
 from tasks.environment import Environment
 
 START_LIMIT = 400.0
+FEW_WORKERS = {"CAROUSEL_WORKERS": "1"}
+"""For searches of two tiny trials: a second worker takes longer to start than they take."""
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",
@@ -113,7 +115,9 @@ def started(directory: Path, *options: str, **more: str) -> Iterator[Up]:
         *options,
     ]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "CAROUSEL_"))}
-    variables = {**inherited, "CAROUSEL_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1]), **more}
+    variables = (
+        {**inherited, "CAROUSEL_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])} | FEW_WORKERS | more
+    )
     with (directory / "up.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=directory, env=variables, stdout=log, stderr=log)
     try:

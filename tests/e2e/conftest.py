@@ -14,6 +14,7 @@ from tiny import write_experiment, write_panel
 
 from carousel import services
 from tasks.environment import Environment
+from tests.conftest import FEW_WORKERS
 
 Start = Callable[..., subprocess.Popen[str]]
 ROOT = Path(__file__).parents[2]
@@ -62,7 +63,7 @@ def starter(home: Path, empty_home: Path, prefect_api: str) -> Start:
     shutil.copytree(empty_home, home)
 
     def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
-        env = {**os.environ, "CAROUSEL_HOME": str(home), "PREFECT_API_URL": prefect_api, **variables}
+        env = {**os.environ, "CAROUSEL_HOME": str(home), "PREFECT_API_URL": prefect_api, **FEW_WORKERS, **variables}
         return subprocess.Popen(
             [str(Path(sys.executable).with_name("carousel")), *arguments],
             cwd=ROOT,

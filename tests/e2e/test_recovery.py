@@ -66,7 +66,7 @@ def test_a_run_killed_in_every_stage_goes_on_from_there_and_ends_complete(tmp_pa
     finished: dict[str, int] = {}
     trials_kept = 0
     for stage in [*STAGES, "register"]:
-        process = carousel("run", str(experiment))
+        process = carousel("run", str(experiment), CAROUSEL_WORKERS="2")
         kill_during(process, home, stage)
         now = stamps(home)
         assert {name: now[name] for name in finished} == finished, f"a finished stage ran again before {stage}"

@@ -79,7 +79,10 @@ def tones(place: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 
 
 @pytest.mark.parametrize("made", [texts, runs, tokens, tones], ids=["classify", "regress", "tag", "transcribe"])
-def test_a_source_becomes_a_registered_model_that_predicts_new_items(made: Any, home: Path, tmp_path: Path) -> None:
+def test_a_source_becomes_a_registered_model_that_predicts_new_items(
+    made: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAROUSEL_WORKERS", "1")
     experiment, new = made(tmp_path)
     data = TypeAdapter(Data).validate_python(experiment["data"])
     problem = TypeAdapter(Problem).validate_python(experiment["problem"])

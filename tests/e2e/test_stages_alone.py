@@ -69,7 +69,7 @@ def test_one_worker_and_the_same_seed_give_the_same_trials_and_metrics_to_the_la
     homes = [tmp_path / "first", tmp_path / "second"]
     for home in homes:
         shutil.copytree(empty_home, home)
-    runs = [carousel("run", str(experiment), CAROUSEL_HOME=str(home), CAROUSEL_WORKERS="1") for home in homes]
+    runs = [carousel("run", str(experiment), CAROUSEL_HOME=str(home)) for home in homes]
     for process in runs:
         finish(process)
     first, second = (outcome(home) for home in homes)

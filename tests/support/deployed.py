@@ -52,6 +52,7 @@ class Deployed:
             "CAROUSEL_HOME": str(home),
             "PREFECT_HOME": str(home / "prefect"),
             "PYTHONPATH": str(ROOT),
+            "CAROUSEL_WORKERS": "1",
             **variables,
         }
         command = [sys.executable, "-m", "prefect", "flow-run", "execute", str(run)]
