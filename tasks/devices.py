@@ -23,10 +23,11 @@ def visible() -> list[str]:
     """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
     import torch
 
-    if not torch.cuda.is_available():
+    # ``is_available`` would begin to use CUDA, which reads the variable at that moment and never again.
+    if not (count := torch.cuda.device_count()):
         return []
     named = os.environ.get(VISIBLE, "")
-    return named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
+    return named.split(",") if named else [str(number) for number in range(count)]
 
 
 def places(devices: Sequence[str] | None = None) -> int | None:

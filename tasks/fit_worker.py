@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks import devices as gpus
 from tasks.children import PARENT, die_with_parent
 from tasks.environment import environment
 from tasks.pulse import Pulse
@@ -252,9 +253,11 @@ def main(path: Path) -> None:
     if "RANK" in os.environ:
         train_as(f"rank {os.environ['RANK']}", jobs)
     elif together(jobs.devices):
-        launch(path, jobs.devices)
+        with gpus.lease(count=jobs.devices):
+            launch(path, jobs.devices)
     else:
-        train_as("a process that trains", jobs)
+        with gpus.lease():
+            train_as("a process that trains", jobs)
 
 
 if __name__ == "__main__":
