@@ -98,10 +98,10 @@ class Counted(Choice):
     def over(self) -> bool:
         return self.count > MORE
 
-    def begin(self, *told: Any) -> Any:
+    def begin(self, told: list[studies.Entry]) -> FrozenTrial:
         self.count += 1
         began = time.process_time()
-        trial = super().begin(*told)
+        trial = super().begin(told)
         self.seconds += time.process_time() - began
         return trial
 
@@ -112,7 +112,7 @@ class Timed(Worker):
     def __init__(self, assignment: Assignment) -> None:
         super().__init__(assignment, "0")
         self.learner = Counters(self.learner)  # type: ignore[assignment]
-        self.choice: Counted = Counted(self.study, self.storage, self.learner, assignment, self.share)
+        self.choice: Counted = Counted(self.study, self.learner, assignment, self.share)
         self.inside = dict.fromkeys(("begin", "choose", "climb"), 0.0)
 
     def _next(self) -> FrozenTrial | None:
@@ -172,9 +172,12 @@ def crowd(workers: int) -> dict[str, Any]:
         members = [
             subprocess.Popen([*command, str(index)], stdout=subprocess.PIPE, text=True) for index in range(workers)
         ]
-        printed = [json.loads(one.communicate()[0].splitlines()[-1]) for one in members]
+        outputs = [one.communicate()[0] for one in members]
     finally:
         server.cleanup()
+    if any(one.returncode for one in members):
+        raise RuntimeError("a worker died; what it said stands above")
+    printed = [json.loads(output.splitlines()[-1]) for output in outputs]
     spent = {account: sum(one["clock"][account] for one in printed) for account in ACCOUNTS}
     rungs = sum(one["rungs"] for one in printed)
     return {

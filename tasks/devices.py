@@ -37,10 +37,7 @@ def places(devices: Sequence[str] | None = None) -> int | None:
         InputError: a trial is to span more of them than there are.
     """
     devices, env = visible() if devices is None else devices, environment()
-    if devices and env.trial_devices > len(devices):
-        rule = "a trial spans no more GPUs than a machine has"
-        received = f"CAROUSEL_TRIAL_DEVICES={env.trial_devices}, and {len(devices)} here ({', '.join(devices)})"
-        raise InputError(rule, received, f"set it to {len(devices)} at most, or CUDA_VISIBLE_DEVICES to more")
+    _check_enough(env.trial_devices, devices, f"CAROUSEL_TRIAL_DEVICES={env.trial_devices}")
     return len(devices) * env.device_shares // env.trial_devices or None
 
 
@@ -51,11 +48,15 @@ def lease(
     """Hold a share of each of ``count`` of ``devices`` (by default the visible ones); this process sees no others.
 
     It waits until they are free, and must be called before CUDA is used. Processes of one user share ``folder``.
+
+    Raises:
+        InputError: there are fewer than ``count``.
     """
     devices = visible() if devices is None else devices
     if not devices or not count:
         yield ()
         return
+    _check_enough(count, devices, f"{count} processes (CAROUSEL_TRIAL_DEVICES of a search, CAROUSEL_DEVICES of fit)")
     folder = folder or Path(tempfile.gettempdir()) / f"carousel-devices-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     before = os.environ.get(VISIBLE)
@@ -63,13 +64,20 @@ def lease(
         # One waits at a time: two that hold a part each of what both want would wait for ever.
         with FileLock(folder / "waiting.lock"):
             taken: list[str] = []
-            while len(taken) < min(count, len(devices)):
+            while len(taken) < count:
                 taken.append(_take([device for device in devices if device not in taken], folder, held))
         os.environ[VISIBLE] = ",".join(taken)
         try:
             yield tuple(taken)
         finally:
             os.environ.pop(VISIBLE) if before is None else os.environ.update({VISIBLE: before})
+
+
+def _check_enough(count: int, devices: Sequence[str], asked: str) -> None:
+    if devices and count > len(devices):
+        rule, received = "processes that compute together need a GPU each", f"{asked}, and {len(devices)} here"
+        remedy = f"ask for {len(devices)} at most, or let CUDA_VISIBLE_DEVICES name more"
+        raise InputError(rule, f"{received} ({', '.join(devices)})", remedy)
 
 
 def _take(devices: Sequence[str], folder: Path, held: ExitStack) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import optuna
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tasks import halving
@@ -13,7 +12,7 @@ from tasks.assignment import Assignment
 from tasks.kinds.kind import Learner
 from tasks.points import MOST_DRAWN_FROM, Points
 from tasks.space import Narrowed
-from tasks.studies import Entry, entries, first_waiting, leading, standings
+from tasks.studies import Entry, database, entries, first_waiting, leading, standings
 
 CLOSING = 0.75
 """Share of the time after which no new trial is begun while a frozen one may go on."""
@@ -25,14 +24,12 @@ MEMBERS, FIT_START, FIT_WORK = 6, 12.0, 0.35
 class Choice:
     """Chooses among the trials of ``study``, of which the part ``share`` of a rung climbs the next one.
 
-    ``storage`` is the database of the study; ``deadline`` is when the search has to end by what is known of its trials.
+    ``deadline`` is when the search has to end by what is known of its trials.
     """
 
-    def __init__(
-        self, study: optuna.Study, storage: RDBStorage, learner: Learner, assignment: Assignment, share: float
-    ) -> None:
-        self.study, self.storage, self.learner = study, storage, learner
-        self.assignment, self.share, self.points = assignment, share, Points(study)
+    def __init__(self, study: optuna.Study, learner: Learner, assignment: Assignment, share: float) -> None:
+        self.study, self.learner, self.assignment, self.share = study, learner, assignment, share
+        self.storage, self.points = database(study), Points(study)
         self.search, self.rungs = assignment.search, len(learner.ladder())
         self.deadline = assignment.deadline
 
@@ -55,13 +52,13 @@ class Choice:
         if chosen is not None:
             found = next(one for one in told if one.number == chosen.number)
             return self.storage.get_trial(found.trial_id)
-        return None if full else self.begin(len(told))
+        return None if full else self.begin(told)
 
-    def begin(self, number: int) -> FrozenTrial:
-        """Begin trial ``number``: the next of those that were enqueued, else one that the sampler draws."""
+    def begin(self, told: list[Entry]) -> FrozenTrial:
+        """Begin the next of the trials that were enqueued, else one that the sampler draws by what it is ``told``."""
         waiting = first_waiting(self.study)
         # A resumed study must not draw the same points again.
-        passing = self.points.view(self.search.seed + number, MOST_DRAWN_FROM)
+        passing = self.points.view(told, self.search.seed + len(told), MOST_DRAWN_FROM)
         if waiting is not None:
             passing.enqueue_trial(self.storage.get_trial(waiting).system_attrs.get("fixed_params", {}))
         drawn = passing.ask()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from tasks.studies import Entry, database, entries, leading
+from tasks.studies import Entry, database, leading
 
 MOST_DRAWN_FROM = 500
 """Points that a sampler looks at: what it needs for one more would else grow with the search."""
@@ -21,14 +21,14 @@ class Points:
         self.study = study
         self._read: dict[int, FrozenTrial] = {}
 
-    def view(self, seed: int = 0, most: int | None = None) -> optuna.Study:
-        """Return a passing study of all points, or of ``most``: the best of them and a fair part of the others.
+    def view(self, told: list[Entry], seed: int = 0, most: int | None = None) -> optuna.Study:
+        """Return a passing study of the points of ``told``, or of ``most``: the best and a fair part of the others.
 
-        Its sampler draws by ``seed``.
+        Its sampler draws by ``seed``. What failed is left out.
         """
         passing = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=8))
-        told = [one for one in entries(self.study) if one.state != TrialState.FAIL]
-        for one in told if most is None else _fewer(told, most):
+        points = [one for one in told if one.state != TrialState.FAIL]
+        for one in points if most is None else _fewer(points, most):
             if (point := self._point(one)).params:
                 found = one.progress.best
                 passing.add_trial(

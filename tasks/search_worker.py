@@ -76,8 +76,10 @@ class Worker:
         self.files = TrialFiles(self.work, shared_store() if assignment.shared else None)
         self.signs = SignsOfLife(self.storage)
         self.ladder = self.learner.ladder()
-        self.choice = Choice(self.study, self.storage, self.learner, assignment, self.share)
+        self.choice = Choice(self.study, self.learner, assignment, self.share)
         self._ended: set[int] = set()
+        self._forgotten: set[int] = set()
+        """Trials whose files are gone: to remove them again would cost more, the longer the search."""
         self._held: tuple[int, Optimisation] | None = None
         """The trial that was trained last, as it stands: it need not be read again if it goes on."""
 
@@ -87,7 +89,7 @@ class Worker:
                 trial = self._next()
             if trial is not None:
                 self.climb(trial)
-            elif any(one.busy for one in standings(entries(self.study))):
+            elif any(one.busy for one in entries(self.study)):
                 # What another worker finds may let a frozen trial go on.
                 with self.clock.on("idle"):
                     time.sleep(0.1)
@@ -245,7 +247,9 @@ class Worker:
         # A trial that goes on may have written weights which the study does not know of yet.
         told = entries(self.study)
         kept = {one.number for one in leading(told)[:KEPT_FILES]}
-        self.files.remove_best(one.number for one in told if one.state.is_finished() and one.number not in kept)
+        gone = {one.number for one in told if one.state.is_finished()} - kept
+        self.files.remove_best(gone - self._forgotten)
+        self._forgotten = gone
         self._held = None
 
     def _halve_batch(self, trial: FrozenTrial, reporting: optuna.Trial, error: str) -> None:
@@ -266,7 +270,6 @@ def main(assignment: str, name: str) -> None:
     """Work as ``name`` on the assignment in a JSON file: alone, as one of several ranks, or as their launcher."""
     count, of_several = environment().trial_devices, "RANK" in os.environ
     if count > 1 and not of_several:
-        devices.places()  # More than there are would be waited for in vain.
         with devices.lease(count=count):
             trial_ranks.launch([assignment, name], count)
         return

@@ -87,12 +87,17 @@ class Entry:
     worker: str
     progress: Progress
 
+    @property
+    def busy(self) -> bool:
+        """Say whether a worker trains it now."""
+        return self.state == TrialState.RUNNING and bool(self.worker)
+
 
 def entries(study: optuna.Study) -> list[Entry]:
     """Return how far the trials are that a worker has begun, in order of their numbers.
 
-    One statement reads them all. Optuna would read each unfinished trial whole, with all its parameters and values, and
-    most trials of a long search are frozen: 2,000 of them took seconds at each look.
+    One statement reads them all. Optuna would read each unfinished trial whole, with all its parameters and values, at
+    each look, and many trials of a long search are frozen (``benchmarks/LOG.md``).
     """
     told, names = TrialUserAttributeModel, ("worker", "progress")
     query = (
@@ -144,9 +149,8 @@ def _parsed(progress: str) -> Progress:
 def standings(told: list[Entry]) -> list[Standing]:
     """Return how trials stand against each other; those that failed stand nowhere."""
     return [
-        Standing(one.number, tuple(one.progress.best), busy=going_on and bool(one.worker), open=going_on)
+        Standing(one.number, tuple(one.progress.best), one.busy, open=one.state == TrialState.RUNNING)
         for one in told
-        for going_on in [one.state == TrialState.RUNNING]
         if one.state != TrialState.FAIL
     ]
 
@@ -201,8 +205,7 @@ def release_silent(study: optuna.Study, storage: RDBStorage) -> list[int]:
 
 
 def _held(study: optuna.Study) -> list[FrozenTrial]:
-    held = [one for one in entries(study) if one.state == TrialState.RUNNING and one.worker]
-    return [database(study).get_trial(one.trial_id) for one in held]
+    return [database(study).get_trial(one.trial_id) for one in entries(study) if one.busy]
 
 
 def _give_back(study: optuna.Study, trial: FrozenTrial, blamed: bool) -> None:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from optuna.trial import FrozenTrial
 
 from tasks.points import Points
-from tasks.studies import begun, open_storage, progress, ranked
+from tasks.studies import begun, entries, open_storage, progress, ranked
 
 FEWEST_FOR_IMPORTANCE = 4
 MOST_DRAWN = 7
@@ -50,7 +50,7 @@ def summarise(uri: str, name: str) -> StudySummary:
     """Read study ``name`` from the storage at ``uri``."""
     study = optuna.load_study(study_name=name, storage=open_storage(uri))
     trials = [_row(trial) for trial in begun(study) if trial.state.is_finished()]
-    seen = Points(study).view()
+    seen = Points(study).view(entries(study))
     importance, note = _importance(seen)
     plots = _plots(study, seen, list(importance)) if ranked(study) else {}
     return StudySummary(name, trials, importance, note, **plots)

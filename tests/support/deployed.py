@@ -16,6 +16,7 @@ from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
 
 from carousel.services import Addresses
+from tests.conftest import FEW_WORKERS
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +53,7 @@ class Deployed:
             "CAROUSEL_HOME": str(home),
             "PREFECT_HOME": str(home / "prefect"),
             "PYTHONPATH": str(ROOT),
-            "CAROUSEL_WORKERS": "1",
+            **FEW_WORKERS,
             **variables,
         }
         command = [sys.executable, "-m", "prefect", "flow-run", "execute", str(run)]

@@ -70,9 +70,13 @@ def test_a_machine_without_a_gpu_has_nothing_to_lease(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_trial_that_would_span_more_gpus_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_that_would_span_more_gpus_than_there_are_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CAROUSEL_TRIAL_DEVICES", "2")
     assert devices.places(["0", "1", "2"]) == 1
     assert devices.places([]) is None
     with pytest.raises(InputError, match=r"CAROUSEL_TRIAL_DEVICES=2, and 1 here \(0\)"):
         devices.places(["0"])
+    with pytest.raises(InputError, match=r"2 processes .*, and 1 here \(0\)"), lease(["0"], tmp_path, count=2):
+        pass

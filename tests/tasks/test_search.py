@@ -226,7 +226,7 @@ def test_a_trial_that_ends_takes_no_weights_from_one_that_another_worker_has_on_
     run(dataset, study, tmp_path, SEARCH.model_copy(update={"max_trials": 1}))
     monkeypatch.setattr(search_worker, "KEPT_FILES", 0)
     files, trained = TrialFiles(tmp_path), worker(dataset, SEARCH, tmp_path, study.study_name)
-    going_on, ending = (trained.choice.begin(number) for number in (1, 2))
+    going_on, ending = (trained.choice.begin(entries(study)) for _ in range(2))
     for trial in (going_on, ending):
         training = trained._training(trial)
         files.write_best(trial.number, training.average, trained.learner.outputs(training.average))
@@ -308,7 +308,7 @@ def test_the_first_value_is_waited_for_though_time_is_up(dataset: Dataset, study
 
 def test_the_sampler_knows_each_point_by_its_best_value(dataset: Dataset, study: Any, tmp_path: Path) -> None:
     run(dataset, study, tmp_path)
-    seen = Points(study).view()
+    seen = Points(study).view(entries(study))
     assert {trial.state for trial in seen.trials} == {TrialState.COMPLETE}
     assert sorted(trial.value for trial in seen.trials) == sorted(progress(t).best[-1] for t in ranked(study))
     assert seen.best_params == ranked(study)[0].params
@@ -323,8 +323,8 @@ def test_a_sampler_of_a_long_search_looks_at_the_best_points_and_a_fair_part_of_
         study.add_trial(
             create_trial(value=value, params=trial.params, distributions=trial.distributions, user_attrs=told)
         )
-    assert [trial.value for trial in Points(study).view(most=1000).trials] == values
-    seen = [trial.value for trial in Points(study).view(most=20).trials]
+    assert [trial.value for trial in Points(study).view(entries(study), most=1000).trials] == values
+    seen = [trial.value for trial in Points(study).view(entries(study), most=20).trials]
     assert set(seen) >= set(range(10))
     assert seen == sorted(seen, reverse=True)
     assert seen[:10] == list(range(99, 9, -9))
