@@ -61,6 +61,7 @@ VARIANTS = {
     "stacked LSTM alone": Variant({"space": {"core": ["stacked_lstm"]}}),
     "quantiles alone": Variant({"space": {"distribution": ["quantiles"]}}),
     "default": Variant(changes=()),
+    "default without Theta": Variant({"space": {"theta": [False]}}, changes=()),
 }
 ALONE = "no ensemble"
 

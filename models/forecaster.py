@@ -1,6 +1,7 @@
 """The forecaster: per-window scaling -> patches -> LSTM core -> head -> distribution, as a difference from the season.
 
-Shapes: B windows, L context steps, F horizon, P parameters of a step's distribution, S season length.
+Shapes: B windows, L context steps, N patches, R core output, F horizon, P parameters of a step's distribution, S season
+length.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from models.heads.registry import HEADS, HeadConfig
 from models.heads.shape import HeadShape
 from models.inputs.numeric import NumericInput
 from models.inputs.scaling import SCALINGS, Scaling, last_observed, location_scale, seasonal_profile
+from models.inputs.theta import theta_forecast
 from models.panel import Windows
 from models.suggest import Suggest, offered
 
@@ -27,8 +29,10 @@ class ForecasterConfig(BaseModel):
     """One point of the search space.
 
     ``patch_length`` divides the context. ``skip`` is the naive forecast that the head corrects: the last value, or the
-    mean of the newest ``skip_seasons`` seasons; with none the head predicts the scaled value itself. ``highway`` adds a
-    linear map of the whole context, past the core (Lai et al. 2018). ``distribution`` is what is said of each step.
+    mean of the newest ``skip_seasons`` seasons; with none the head predicts the scaled value itself. ``theta`` lets the
+    core's output weigh, for each step, that forecast against the one of the Theta method, and is thus a hybrid of both,
+    as in Smyl (2020). ``highway`` adds a linear map of the whole context, past the core (Lai et al. 2018).
+    ``distribution`` is what is said of each step.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +41,7 @@ class ForecasterConfig(BaseModel):
     patch_length: int = Field(ge=1)
     skip: Literal["none", "last_value", "season"] = "none"
     skip_seasons: int = Field(1, ge=1)
+    theta: bool = False
     highway: bool = False
     scaling: Scaling = "standard"
     core: CoreConfig
@@ -78,9 +83,14 @@ class Forecaster(nn.Module):
             patch_length=config.patch_length,
             horizon=facts.horizon,
             parameters=len(leads),
-            skip=config.skip != "none" or config.highway,
+            skip=config.skip != "none" or config.theta or config.highway,
         )
         self.head = config.head.build(shape)
+        self.theta_share = nn.Linear(config.core.output_size, facts.horizon) if config.theta else None
+        if self.theta_share is not None:
+            # Half of each until something is learned.
+            nn.init.zeros_(self.theta_share.weight)
+            nn.init.zeros_(self.theta_share.bias)
         self.highway = nn.Linear(config.context_length, facts.horizon) if config.highway else None
         if self.highway is not None:
             nn.init.normal_(self.highway.weight, std=HIGHWAY_STD)
@@ -93,19 +103,19 @@ class Forecaster(nn.Module):
         scaled_BL = (windows.target_BL - location_B[:, None]) / scale_B[:, None]
         patches_BNX, lengths_B = self.input(windows, scaled_BL)
         h_BNR, state = self.core(patches_BNX, lengths_B)
-        skip_BF = self._skip(scaled_BL)
+        skip_BF = self._naive(scaled_BL)
+        if self.theta_share is not None:
+            theta_BF = theta_forecast(windows.target_BL, facts.season_length, facts.horizon)
+            theta_BF = (theta_BF - location_B[:, None]) / scale_B[:, None]
+            last_BR = h_BNR[torch.arange(len(h_BNR), device=h_BNR.device), lengths_B - 1]
+            skip_BF = torch.lerp(skip_BF, theta_BF.float(), torch.sigmoid(self.theta_share(last_BR)))
+        if self.highway is not None:
+            # Relative to the newest season, so that the map sees no level; what was not observed is at it.
+            level_B = torch.nanmean(scaled_BL[:, -facts.season_length :], dim=1).nan_to_num()
+            skip_BF = skip_BF + self.highway((scaled_BL - level_B[:, None]).nan_to_num().float())
         y_BFP = self.head(h_BNR, lengths_B, state, self.input.static(windows), self.input.known(windows), skip_BF)
         y_BFP = y_BFP + skip_BF[..., None] * self.leads_P
         return self.distribution(y_BFP, location_B, scale_B, self.levels_Q)
-
-    def _skip(self, scaled_BL: torch.Tensor) -> torch.Tensor:
-        """Return the forecast that the head corrects: ``[B, F]``, zeros without a skip and a highway."""
-        naive_BF = self._naive(scaled_BL)
-        if self.highway is None:
-            return naive_BF
-        # Relative to the newest season, so that the map sees no level; what was not observed is at it.
-        level_B = torch.nanmean(scaled_BL[:, -self.facts.season_length :], dim=1).nan_to_num()
-        return naive_BF + self.highway((scaled_BL - level_B[:, None]).nan_to_num().float())
 
     def _naive(self, scaled_BL: torch.Tensor) -> torch.Tensor:
         """Return the naive forecast: ``[B, F]``."""
@@ -137,6 +147,7 @@ class ForecasterSpace:
             patch_length=trial.suggest_categorical("patch_length", self.patch_lengths),
             skip=skip,
             skip_seasons=trial.suggest_int("skip_seasons", 1, most) if skip == "season" and most > 1 else 1,
+            theta=trial.suggest_categorical("theta", [False, True]),
             highway=trial.suggest_categorical("highway", [False, True]),
             scaling=trial.suggest_categorical("scaling", SCALINGS),
             core=CORES[core].suggest(trial),
@@ -161,6 +172,7 @@ class ForecasterSpace:
             "patch_length": self.patch_lengths[-1],
             "skip": self.skips[-1],
             "skip_seasons": min(2, *self.seasons),
+            "theta": True,
             "highway": False,
             "scaling": "standard",
             "core": "stacked_lstm",
@@ -184,17 +196,17 @@ class ForecasterSpace:
         covariates = self.facts.encoding.known_numeric or self.facts.encoding.known_categorical
         long = {"seasons": min(self.seasons, key=lambda k: abs(k - 14))}
         fine = {"patch_length": self.patch_lengths[-min(4, len(self.patch_lengths))]}
-        stepwise = {"head": "decoder", **fine, "skip_seasons": 1, "weighting": "none"}
+        stepwise = {"head": "decoder", **fine, "skip_seasons": 1, "theta": False, "weighting": "none"}
         regular = {"num_layers": 1, "hidden_size": 128, "learning_rate": 1e-3, "weight_decay": 3e-2}
         variations: list[dict[str, Any]] = [
             *([stepwise] if covariates else []),
             {},
             {"scaling": "mean_abs", "num_layers": 3, "skip_seasons": min(3, *self.seasons)},
-            *([stepwise | long] if covariates else []),
+            *([stepwise | long | {"theta": True}] if covariates else []),
             {"core": "dilated_lstm", **fine, "highway": True},
-            {"skip": "last_value", "weighting": "none", "dropout": 0.2},
+            {"skip": "last_value", "theta": False, "weighting": "none", "dropout": 0.2},
             {"head": "decoder", "skip_seasons": 1},
-            {"highway": True, **long, **regular},
+            {"highway": True, "theta": False, **long, **regular},
         ]
         return [start | variation for variation in variations]
 

@@ -24,7 +24,7 @@ from carousel.doctor.place import Place
 from carousel.doctor.threads import side_by_side
 from tasks.errors import input_errors
 
-LIMIT = 12.0
+LIMIT = 25.0
 """Seconds for all checks together, once libraries are imported."""
 
 CHECKS: dict[str, Callable[[Place], Found]] = {

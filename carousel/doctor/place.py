@@ -17,8 +17,8 @@ from tasks.environment import Environment
 from tasks.errors import InputError
 
 STORE_VARIABLE = "CAROUSEL_STORE"
-TIMEOUT = 4.0
-"""Seconds that a connection may take, and each answer."""
+TIMEOUT = 10.0
+"""Seconds that a connection may take, and each answer: a loaded machine takes some of them itself."""
 
 _LIMITS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(int(TIMEOUT)),

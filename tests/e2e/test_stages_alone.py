@@ -1,17 +1,15 @@
-"""Each stage runs alone, from JSON references, in a fresh process; the same seed gives the same figures."""
+"""Each stage runs alone, from JSON references, in a fresh process."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
-from tiny import finish, write_experiment, write_panel
+from tiny import finish, write_panel
 
 Start = Callable[..., subprocess.Popen[str]]
 pytestmark = pytest.mark.slow
@@ -49,29 +47,3 @@ def test_every_stage_runs_alone_in_a_fresh_process_from_json_references(tmp_path
     predictions = run("predict", version=version, table=table)
     assert predictions["rows"] == 12 * 4
     assert run("monitor", version=version, table=table, monitor={})["degraded"] is False
-
-
-def outcome(home: Path) -> tuple[list[Any], Any]:
-    """Return every trial's parameters and values, and the leaderboard without what was timed."""
-    study = optuna.load_study(study_name=None, storage=f"sqlite:///{home / 'optuna.db'}")
-    trials = [(t.params, t.value, t.state, t.intermediate_values) for t in study.trials]
-    evaluation = json.loads(next((home / "stages" / "evaluate").glob("*/evaluation.json")).read_text())
-    rows = [{k: v for k, v in row.items() if k not in ("seconds", "latency_ms")} for row in evaluation["leaderboard"]]
-    return trials, rows
-
-
-def test_one_worker_and_the_same_seed_give_the_same_trials_and_metrics_to_the_last_digit(
-    tmp_path: Path, empty_home: Path, carousel: Start
-) -> None:
-    write_panel(tmp_path / "panel.parquet")
-    changes = {"search": {"max_trials": 10, "max_steps": 20}, "fit": {"members": 2, "refit": "always"}}
-    experiment = write_experiment(tmp_path, changes)
-    homes = [tmp_path / "first", tmp_path / "second"]
-    for home in homes:
-        shutil.copytree(empty_home, home)
-    runs = [carousel("run", str(experiment), CAROUSEL_HOME=str(home)) for home in homes]
-    for process in runs:
-        finish(process)
-    first, second = (outcome(home) for home in homes)
-    assert first == second
-    assert len(first[0]) == 10

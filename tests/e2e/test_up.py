@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from carousel.services import prefect_client
 from tasks.environment import Environment
 from tests.conftest import Up, processes_of, started, tiny_experiment, write_series
 
+ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -64,6 +67,38 @@ def test_the_deployment_and_the_model_are_seen_in_a_browser(up: Up, triggered: A
         page.screenshot(path=pictures / "prefect-form-sequences.png", full_page=True)
 
 
+def test_the_server_of_prefect_imports_with_the_installed_fastapi() -> None:
+    code = "from prefect.server.api.server import create_app; create_app()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_prefect_deploy_registers_every_deployment_file_again_without_error(up: Up) -> None:
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    command += ["--prefect-file", "deploy/prefect.yaml"]
+    variables = {**os.environ, **up.addresses.variables, "PREFECT_HOME": str(up.home / "prefect")}
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with prefect_client(up.addresses) as client:
+        assert {"pipeline", "retrain", "predict", "promote"} <= {one.name for one in client.read_deployments()}
+
+
+def test_a_deployment_with_a_cron_gets_scheduled_runs(up: Up) -> None:
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+    from prefect.client.schemas.schedules import CronSchedule
+
+    hourly = DeploymentScheduleCreate(schedule=CronSchedule(cron="0 * * * *", timezone="UTC"), active=True)
+    with prefect_client(up.addresses) as client:
+        flow = client.create_flow_from_name("pins")
+        deployment = client.create_deployment(flow, "hourly", schedules=[hourly])
+        ours = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+        wait_for(lambda: client.read_flow_runs(deployment_filter=ours), 150, "the scheduler created no run")
+        scheduled = client.read_flow_runs(deployment_filter=ours)[0]
+    assert scheduled.auto_scheduled
+    assert scheduled.next_scheduled_start_time.minute == 0
+
+
 def test_a_home_keeps_its_schedules_and_loses_its_processes_however_it_is_ended(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,7 +111,7 @@ def test_a_home_keeps_its_schedules_and_loses_its_processes_however_it_is_ended(
         assert running.stop(signal.SIGINT) == 0
         _nothing_is_left(running.home)
     monkeypatch.setenv("CAROUSEL_HOME", str(running.home))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
     ports = ["--prefect-port", str(services.free_port()), "--mlflow-port", str(services.free_port())]
     assert main(["up", "--detach", *ports]) == 0

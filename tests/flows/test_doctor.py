@@ -361,7 +361,7 @@ def test_what_never_answers_ends_in_time(doctor: Doctor, monkeypatch: pytest.Mon
         set_all(monkeypatch, {**keys, **addresses})
         begun = time.monotonic()
         found = doctor()
-        assert time.monotonic() - begun < 14
+        assert time.monotonic() - begun < 28
     broken = {name for name, check in found.items() if check["status"] == "broken"}
     assert broken == {"mlflow", "prefect", "studies", "store"}
 

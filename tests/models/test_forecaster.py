@@ -73,6 +73,7 @@ MODEL_CHANGES: dict[str, Any] = {
     "patch_length": 2,
     "skip": "last_value",
     "skip_seasons": 2,
+    "theta": True,
     "highway": True,
     "scaling": "mean_abs",
     "core": {"core": "stacked_lstm", "hidden_size": 9, "num_layers": 2},
