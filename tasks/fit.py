@@ -16,6 +16,7 @@ from tasks import children, ensemble, store
 from tasks.config import Config
 from tasks.environment import environment
 from tasks.errors import InputError, worth_retrying
+from tasks.fit_files import FitFiles
 from tasks.fit_worker import together
 from tasks.kinds.kind import Learner, LearnerOptions
 from tasks.kinds.registry import kind
@@ -81,7 +82,8 @@ def fit_model(dataset: Dataset, study: StudyResult, fit: FitConfig) -> Model:
     """Choose the trials of ``study`` that predict best together, and train them on, with all before the sealed part.
 
     It takes no longer than the search left of the time budget: a member that is not trained by then is the trial
-    itself, as the search has left it. A killed fit goes on from its last checkpoint; members that were trained stand.
+    itself, as the search has left it. A killed fit goes on from its last checkpoint, on any machine that shares the
+    store; members that were trained stand.
 
     Raises:
         InputError: no trial is within the limits on parameters and latency.
@@ -96,17 +98,19 @@ def fit_model(dataset: Dataset, study: StudyResult, fit: FitConfig) -> Model:
 def _fit(
     source: Path, study: Path, problem: str, fit: FitConfig, seconds_left: float, work: Path, out: Path
 ) -> dict[str, Any]:
-    began = time.time() - _spent(work)
+    files = FitFiles.at(work)
+    began = files.begin()
     deadline = began + seconds_left - SPARE
     trials = json.loads((study / "best.json").read_text())
     search = json.loads((study / MANIFEST).read_text())["config"]
     search["metric"] = search["metric"] or kind(problem).SEARCH_METRICS[0]
     chosen = _chosen(source, study, problem, trials, search, fit, work)
+    files.share(work / "chosen.json", began)
     counts = sorted(chosen["counts"].items(), key=lambda pair: -pair[1])
     parts = [(trials[int(place)], count) for place, count in counts]
     jobs: list[dict[str, Any]] = []
     if fit.refit != "never" and time.time() < deadline:
-        jobs = _write_jobs(source, study, problem, parts, search, fit, deadline, work)
+        jobs = _write_jobs(source, study, problem, parts, search, fit, (began, deadline), work)
         _run(jobs, work, deadline)
     helps = _newer_data_help(work)
     recipes = [trial["recipe"] for trial, _ in parts]
@@ -128,16 +132,6 @@ def _fit(
         "seconds": round(time.time() - began, 1),
         "trained": trained_facts,
     }
-
-
-def _spent(work: Path) -> float:
-    """Return the seconds that earlier attempts took, by what they left."""
-    marks = [path.stat().st_mtime for path in work.iterdir() if path.name != "began"]
-    began = work / "began"
-    if not began.exists():
-        began.touch()
-        return 0.0
-    return max(0.0, max(marks, default=0.0) - began.stat().st_mtime)
 
 
 def _chosen(
@@ -196,7 +190,7 @@ def _write_jobs(
     parts: list[tuple[dict[str, Any], int]],
     search: dict[str, Any],
     fit: FitConfig,
-    deadline: float,
+    times: tuple[float, float],
     work: Path,
 ) -> list[dict[str, Any]]:
     """Write ``jobs.json``: a training for each trial of the ensemble, those that count most first."""
@@ -214,13 +208,15 @@ def _write_jobs(
         "kind": problem,
         "metric": search["metric"],
         "dataset": str(source),
+        "work": str(work),
         "jobs": jobs,
         "probe": _probe(parts, search["seed"], work) if fit.refit == "auto" else None,
         "precision": fit.precision,
         "accumulate": fit.accumulate,
         "checkpoint_every": fit.checkpoint_every,
         "devices": environment().devices,
-        "deadline": deadline,
+        "began": times[0],
+        "deadline": times[1],
     }
     (work / "jobs.json").write_text(json.dumps(described))
     return jobs

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks import devices as gpus
 from tasks.children import PARENT, die_with_parent
 from tasks.environment import environment
+from tasks.fit_files import FitFiles
 from tasks.pulse import Pulse
 
 NODES = "PET_NNODES"
@@ -62,20 +63,26 @@ class Probe(BaseModel):
 
 
 class Jobs(BaseModel):
-    """What is to be trained. ``deadline`` is a time on ``time.time``'s clock."""
+    """What is to be trained, in the directory ``work``; ``began`` and ``deadline`` are on ``time.time``'s clock."""
 
     model_config = ConfigDict(frozen=True)
 
     kind: str
     metric: str
     dataset: Path
+    work: Path
     jobs: list[Job]
     probe: Probe | None
     precision: str
     accumulate: int
     checkpoint_every: int
     devices: int
+    began: float
     deadline: float
+
+    def share(self, file: Path) -> None:
+        """Let other machines have ``file``."""
+        FitFiles.at(self.work).share(file, self.began)
 
 
 def together(devices: int) -> bool:
@@ -149,9 +156,10 @@ def probe(jobs: Jobs, asked: Probe) -> None:
     value = learner.value([learner.outputs(training.average)])
     if os.environ.get("RANK", "0") != "0":
         return
-    partial = asked.result.with_suffix(".partial")
-    partial.write_text(json.dumps({"value": value, "newer data help": asked.known < value}))
-    partial.rename(asked.result)
+    written = asked.result.with_suffix(".partial")
+    written.write_text(json.dumps({"value": value, "newer data help": asked.known < value}))
+    written.rename(asked.result)
+    jobs.share(asked.result)
 
 
 def train(jobs: Jobs, job: Job, pulse: Pulse) -> None:
@@ -170,7 +178,7 @@ def train(jobs: Jobs, job: Job, pulse: Pulse) -> None:
     if len(set(facts["digests"])) > 1:
         raise RuntimeError(f"the ranks must end with the same weights (got digests {facts['digests']})")
     if trainer.is_global_zero and trainer.global_step >= job.recipe["training"]["steps"]:
-        _write(job, module, facts)
+        _write(jobs, job, module, facts)
 
 
 def _trainer(jobs: Jobs, job: Job, pulse: Pulse) -> Any:
@@ -192,7 +200,7 @@ def _trainer(jobs: Jobs, job: Job, pulse: Pulse) -> Any:
         accumulate_grad_batches=jobs.accumulate,
         max_steps=job.recipe["training"]["steps"],
         gradient_clip_val=job.recipe["training"]["grad_clip"],
-        callbacks=[timer, steps, Checkpoints(job.checkpoints, jobs.checkpoint_every)],
+        callbacks=[timer, steps, Checkpoints(job.checkpoints, jobs.checkpoint_every, jobs.share)],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -235,14 +243,16 @@ def _digests(module: Any) -> list[str]:
     return gathered
 
 
-def _write(job: Job, module: Any, facts: dict[str, Any]) -> None:
-    """Write weights and facts; the weights' name appears by a rename, so that they are whole or absent."""
+def _write(jobs: Jobs, job: Job, module: Any, facts: dict[str, Any]) -> None:
+    """Write facts and weights; the weights' name appears last and by a rename, so that they are whole or absent."""
     from models import bundle
 
-    partial = job.weights.with_suffix(".partial")
-    bundle.save_weights(module.average.cpu(), partial)
+    written = job.weights.with_suffix(".partial")
+    bundle.save_weights(module.average.cpu(), written)
     job.weights.with_suffix(".json").write_text(json.dumps(facts))
-    partial.rename(job.weights)
+    written.rename(job.weights)
+    for file in (job.weights.with_suffix(".json"), job.weights):
+        jobs.share(file)
 
 
 def main(path: Path) -> None:

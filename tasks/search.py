@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
+    from tasks.shared import SharedStore
     from tasks.trial_files import TrialFiles
 
 VERSION = 4
@@ -76,23 +78,26 @@ def _search(
     from tasks.shared import shared_store
     from tasks.trial_files import TrialFiles
 
-    began, shared, apart = time.time(), shared_store(), environment().engine != "local"
-    files = TrialFiles(key.work, shared if apart else None)
-    study = _open_study(f"search-{key.fingerprint}", store.path(dataset), dataset.kind, metric, search, start)
+    env, began = environment(), time.time()
+    shared = shared_store() if env.study_storage or env.engine != "local" else None
+    name = _study_name(key.work, shared)
+    (env.work / name).mkdir(parents=True, exist_ok=True)
+    files = TrialFiles(env.work / name, shared)
+    study = _open_study(name, store.path(dataset), dataset.kind, metric, search, start)
     # A search that was killed has spent what it had; its clock goes on from there.
     began -= study.user_attrs.get("seconds", 0.0)
-    count = _count(search, apart)
+    count = _count(search, env.engine != "local")
     assignment = {
         "kind": dataset.kind,
         "metric": metric,
-        "study_name": study.study_name,
+        "study_name": name,
         "dataset": dataset.to_json(),
-        "work": key.work.name,
+        "work": name,
         "began": began,
         "deadline": began + seconds(search.time_budget),
         "reserve": FIT_SHARE * seconds(search.time_budget),
         "workers": count,
-        "shared": files.shared is not None,
+        "shared": shared is not None,
         "search": search.model_dump(mode="json"),
     }
     hired = engine(json.dumps(assignment), key.work, count)
@@ -107,10 +112,28 @@ def _search(
     facts = _write_result(study, best, files, out)
     wall = time.time() - began
     clock = total([path for path in files.fetch(".json") if path.name.startswith("clock-")])
-    if files.shared is not None:
-        files.shared.remove_folder(files.folder)
     left = max(0.0, seconds(search.time_budget) - wall)
     return facts | {"seconds": round(wall, 1), "seconds_left": round(left, 1), "workers": count, "clock": clock}
+
+
+def _study_name(work: Path, shared: SharedStore | None) -> str:
+    """Return the name of the search's study, which is as old as the files of its trials, and lives as long.
+
+    A killed search finds it in ``work``, or where machines share a store there. Without it there are no files, so that
+    a study that is still in the database could not be taken up.
+    """
+    file, place = work / "study", f"work/{work.name}/study"
+    if shared is not None and shared.get(place, file):
+        return file.read_text()
+    if not file.exists():
+        partial = file.with_suffix(".partial")
+        partial.write_text(f"{work.name}-{uuid.uuid4().hex[:8]}")
+        partial.replace(file)
+    if shared is not None:
+        shared.put(file, place)
+        # Of two machines that begin at once the one that wrote last is right.
+        shared.get(place, file)
+    return file.read_text()
 
 
 def _count(search: SearchConfig, apart: bool) -> int:

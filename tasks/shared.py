@@ -2,7 +2,7 @@
 
     s3://bucket/stages/prepare/3f2a…/…      what a stage wrote
                                     /manifest.json     written last: without it the output is not there
-    s3://bucket/stages/work/search-9c1d…/   what the workers of a search leave for each other
+    s3://bucket/stages/work/…/              what a killed stage leaves for its successor, and workers for each other
 
 An object appears whole or not at all. Two machines that compute one output write the same objects.
 """
@@ -100,19 +100,21 @@ class SharedStore:
         for path in [*written, source / MANIFEST]:
             self.put(path, f"{uri}/{path.relative_to(source).as_posix()}")
 
-    def get_output(self, uri: str, target: Path) -> None:
-        """Fetch the directory of an output into ``target``, which is there and empty.
+    def get_folder(self, folder: str, target: Path) -> None:
+        """Fetch what lies below ``folder`` into the directory ``target``, but for what is there already.
 
         Raises:
             InputError: the name of an object leads elsewhere.
         """
-        folder = self.place(uri)
-        for path in self.files.find(folder):
-            local = (target / path.removeprefix(f"{folder}/")).resolve()
+        root = self.place(folder)
+        for path in self.files.find(root):
+            name = path.removeprefix(f"{root}/")
+            local = (target / name).resolve()
             if not local.is_relative_to(target.resolve()):
                 raise InputError("an object of the store must lie in its output", repr(path), "remove that object")
-            local.parent.mkdir(parents=True, exist_ok=True)
-            self.files.get_file(path, str(local))
+            if not local.exists():
+                local.parent.mkdir(parents=True, exist_ok=True)
+                self.get(f"{folder}/{name}", local)
 
     @property
     def _has_folders(self) -> bool:

@@ -62,9 +62,14 @@ class Key:
         return f"{self.stage}/{self.fingerprint}"
 
     @property
+    def work_name(self) -> str:
+        """What the names of all directories begin with that ``commit`` removes once the output stands."""
+        return f"{self.stage}-{self.fingerprint}"
+
+    @property
     def work(self) -> Path:
-        """A directory that outlives a crash of the stage; ``commit`` removes it."""
-        path = environment().work / f"{self.stage}-{self.fingerprint}"
+        """A directory that outlives a crash of the stage, until the output stands."""
+        path = environment().work / self.work_name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -87,6 +92,9 @@ def commit(key: Key, compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any
             _make(key, compute, final)
         if shared is not None and shared.manifest(key.uri) is None:
             shared.put_output(final, key.uri)
+            for name in shared.names("work"):
+                if name.startswith(key.work_name):
+                    shared.remove_folder(f"work/{name}")
     return _facts(final)
 
 
@@ -107,8 +115,9 @@ def _make(key: Key, compute: Callable[[Path], dict[str, Any]], final: Path) -> N
     }
     _write_durably(started / MANIFEST, json.dumps(manifest, indent=2))
     os.replace(started, final)
-    # A worker of another run, which is being ended, may still write there.
-    shutil.rmtree(key.work, ignore_errors=True)
+    for left in environment().work.glob(f"{key.work_name}*"):
+        # A worker of another run, which is being ended, may still write there.
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _computed(compute: Callable[[Path], dict[str, Any]], directory: Path) -> dict[str, Any]:
@@ -164,7 +173,7 @@ def _fetched(uri: str, target: Path) -> bool:
             shutil.rmtree(started, ignore_errors=True)
             shutil.rmtree(target, ignore_errors=True)
             started.mkdir()
-            shared.get_output(uri, started)
+            shared.get_folder(uri, started)
             os.replace(started, target)
     return True
 

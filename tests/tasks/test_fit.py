@@ -18,12 +18,14 @@ import torch
 from safetensors.torch import load_file
 from searches import prepared
 
+from carousel.services import free_port
 from models import bundle
 from models.panel import Panel
-from tasks import store
+from tasks import children, store
 from tasks.environment import environment
 from tasks.errors import InputError
 from tasks.fit import FEWEST_REFIT, FitConfig, _probe, _run, _write_jobs, fit_model
+from tasks.fit_files import FitFiles
 from tasks.fit_worker import Jobs, Probe, probe
 from tasks.kinds.forecast_dataset import ForecastDataset
 from tasks.kinds.kind import LearnerOptions
@@ -137,7 +139,9 @@ def test_the_probe_trains_without_the_newest_data_and_says_what_it_came_to(made:
         "kind": "forecast",
         "metric": "mase",
         "dataset": store.path(dataset),
+        "work": tmp_path,
         "jobs": [],
+        "began": time.time(),
         "devices": 1,
         "accumulate": 1,
     }
@@ -172,6 +176,25 @@ def test_a_trial_that_began_with_other_weights_is_not_what_older_data_are_compar
     assert _probe([(first | {"continued": True}, 2)], 0, tmp_path) is None
 
 
+def test_two_nodes_train_one_member_together(made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a process of this machine, which meets the other as torchrun's variables say."""
+    places, began = (store.path(made[0]), store.path(made[1])), time.time()
+    parts, searched = [(trials(made[1])[0], 1)], {"metric": "mase", "seed": 0}
+    fit = FitConfig(refit="always", checkpoint_every=2)
+    jobs = _write_jobs(*places, "forecast", parts, searched, fit, (began, began + 300), tmp_path)
+    nodes = {"NNODES": "2", "RDZV_BACKEND": "c10d", "RDZV_ID": "0f", "RDZV_ENDPOINT": f"127.0.0.1:{free_port()}"}
+    for name, value in nodes.items():
+        monkeypatch.setenv(f"PET_{name}", value)
+    other = children.start("tasks.fit_worker", str(tmp_path / "jobs.json"), log=tmp_path / "other.log")
+    with children.stopped_at_exit([other]):
+        _run(jobs, tmp_path, time.time() + 120)
+        assert other.wait(timeout=30) == 0, (tmp_path / "other.log").read_text()
+    facts = json.loads((tmp_path / "member-0.json").read_text())
+    assert facts["steps"] == FEWEST_REFIT
+    assert len(facts["digests"]) == 2, "a rank on each node, with the same weights"
+    assert len(set(facts["digests"])) == 1
+
+
 NEVER = 10**6
 """Steps that no training here gets to."""
 
@@ -198,8 +221,8 @@ def hang(work: Path, name: str, pool: ThreadPoolExecutor) -> str:
     future = started(work, NEVER, pool)
     trains(work, name).send_signal(signal.SIGSTOP)
     # Servers that other tests share are children of this process, too.
-    children, began = psutil.Process().children(recursive=True), time.monotonic()
-    family = [child for child in children if "tasks.fit_worker" in child.cmdline()]
+    others, began = psutil.Process().children(recursive=True), time.monotonic()
+    family = [child for child in others if "tasks.fit_worker" in child.cmdline()]
     assert family
     with pytest.raises(RuntimeError) as failed:
         future.result(timeout=90)
@@ -209,15 +232,19 @@ def hang(work: Path, name: str, pool: ThreadPoolExecutor) -> str:
     return str(failed.value)
 
 
-def test_a_hung_rank_and_a_hung_process_end_the_fit_with_their_log_and_the_next_goes_on(
+def test_a_hung_rank_and_a_hung_process_end_the_fit_with_their_log_and_another_machine_goes_on(
     made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On two devices, then on one: a checkpoint is of neither."""
+    """On two devices, then on one, then elsewhere: a checkpoint is of none of them."""
     dataset, study = made
     places = store.path(dataset), store.path(study)
     fit = FitConfig(checkpoint_every=5, refit="always", accumulate=2, precision="auto")
-    searched, work = {"metric": "mase", "seed": 0}, tmp_path
-    _write_jobs(*places, "forecast", [(trials(study)[0], 1)], searched, fit, time.time() + 300, work)
+    searched, began = {"metric": "mase", "seed": 0}, time.time()
+    work, other = tmp_path / "here" / "fit-0f", tmp_path / "there" / "fit-0f"
+    for machine in (work, other):
+        machine.mkdir(parents=True)
+        _write_jobs(*places, "forecast", [(trials(study)[0], 1)], searched, fit, (began, began + 300), machine)
+    monkeypatch.setenv("CAROUSEL_STORE", f"file://{tmp_path}/mounted")
     monkeypatch.setenv("CAROUSEL_PATIENCE", "6")
     monkeypatch.setenv("CAROUSEL_DEVICES", "2")
     with ThreadPoolExecutor() as pool:
@@ -227,8 +254,11 @@ def test_a_hung_rank_and_a_hung_process_end_the_fit_with_their_log_and_the_next_
         monkeypatch.setenv("CAROUSEL_DEVICES", "1")
         told = hang(work, "a process that trains", pool)
         assert told.startswith("training hung: a process that trains (process ")
-        reached = torch.load(work / "checkpoints-0" / "last.ckpt", weights_only=True)["global_step"]
-        started(work, reached + 3, pool).result(timeout=60)
-    facts = json.loads((work / "member-0.json").read_text())
+        assert began - 1 < FitFiles.at(other).begin() < time.time() - 6, "what was spent here is spent there"
+        reached = torch.load(other / "checkpoints-0" / "last.ckpt", weights_only=True)["global_step"]
+        started(other, reached + 3, pool).result(timeout=60)
+    facts = json.loads((other / "member-0.json").read_text())
     assert facts["resumed"]
     assert facts["steps"] == reached + 3
+    FitFiles.at(work).begin()
+    assert (work / "member-0.safetensors").exists(), "a member that was trained stands everywhere"

@@ -26,7 +26,7 @@ from tasks.kinds.kind import LearnerOptions
 from tasks.kinds.registry import kind
 from tasks.points import Points
 from tasks.prepare import SplitConfig
-from tasks.references import Dataset, StudyResult
+from tasks.references import MANIFEST, Dataset, StudyResult
 from tasks.search import KEPT, _beginnings, search_models
 from tasks.search_config import SearchConfig
 from tasks.studies import (
@@ -367,6 +367,9 @@ def test_a_stage_leaves_its_best_trials_with_weights_outputs_and_ledger(dataset:
     assert sum(facts["clock"].values()) <= facts["workers"] * facts["seconds"] + 1
     assert facts["clock"]["training"] > 0
     assert search_models.fn(dataset, SEARCH) == result
+    (out / MANIFEST).unlink()
+    again = search_models.fn(dataset, SEARCH)
+    assert (store.path(again) / "best.json").exists(), "a study whose files are gone is not taken up"
 
 
 def test_a_search_goes_on_from_the_best_of_another(dataset: Dataset, tmp_path: Path) -> None:

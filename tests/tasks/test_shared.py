@@ -7,18 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import torch
 from object_store import bucket, s3_server
 from pydantic import BaseModel
 from safetensors.torch import load_file
+from searches import opened, prepared, worker
 from torch import nn
 
 from tasks import store
 from tasks.errors import InputError
 from tasks.references import MANIFEST, Dataset
+from tasks.search import VERSION, _study_name, search_models
+from tasks.search_config import SearchConfig
 from tasks.shared import SharedStore, shared_store
 from tasks.store import Key
+from tasks.studies import begun
 from tasks.trial_files import TrialFiles
 
 
@@ -28,6 +33,7 @@ class Options(BaseModel):
     name: str = "a"
 
 
+SEARCH = SearchConfig(time_budget="5m", max_trials=4, max_steps=16)
 KEY = Key("prepare", 1, Options(), ("0f",))
 
 
@@ -121,6 +127,48 @@ def test_an_output_that_could_not_be_shared_is_shared_by_the_next_try_and_not_co
     assert SharedStore(url).manifest(KEY.uri) is not None
 
 
+def test_what_a_stage_leaves_for_its_successor_stays_until_the_output_stands(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    on("first", monkeypatch, tmp_path)
+    shared = SharedStore(url)
+    (left := KEY.work / "state").write_text("half")
+    for name in (KEY.work_name, f"{KEY.work_name}-study", "fit-0f"):
+        shared.put(left, f"work/{name}/state")
+
+    def fails(out: Path) -> dict[str, Any]:
+        raise RuntimeError("not this time")
+
+    with pytest.raises(RuntimeError, match="not this time"):
+        store.commit(KEY, fails)
+    assert len(shared.names("work")) == 3
+    store.commit(KEY, writing([]))
+    assert shared.names("work") == ["fit-0f"]
+    assert not left.exists()
+
+
+def test_a_search_goes_on_where_another_machine_left_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CAROUSEL_STORE", f"file://{tmp_path}/mounted")
+    monkeypatch.setenv("CAROUSEL_STUDY_STORAGE", f"sqlite:///{tmp_path}/studies.db")
+    monkeypatch.setenv("CAROUSEL_WORKERS", "1")
+    on("first", monkeypatch, tmp_path)
+    dataset = prepared(tmp_path)
+    name = _study_name(Key("search", VERSION, SEARCH, (dataset.fingerprint,)).work, shared_store())
+    study = opened(dataset, SEARCH, name)
+    first = worker(dataset, SEARCH, tmp_path / "first" / "work" / name, name, shared=True)
+    while not any(trial.state.is_finished() for trial in begun(study)):
+        first.climb(first._next())
+    climbed = {trial.number: trial.intermediate_values for trial in begun(study)}
+    on("second", monkeypatch, tmp_path)
+    found = search_models.fn(dataset, SEARCH)
+    trials = begun(opened(dataset, SEARCH, name))
+    assert [study.study_name for study in optuna.get_all_study_summaries(f"sqlite:///{tmp_path}/studies.db")] == [name]
+    assert len(trials) == SEARCH.max_trials
+    for number, values in climbed.items():
+        assert trials[number].intermediate_values.items() >= values.items()
+    assert (store.path(found) / "best.json").exists()
+
+
 def test_a_trial_goes_on_where_another_machine_left_it(url: str, tmp_path: Path) -> None:
     machines = [TrialFiles(tmp_path / machine / "search-0f", SharedStore(url)) for machine in ("first", "second")]
     for files in machines:
@@ -155,5 +203,5 @@ def test_an_object_whose_name_leads_out_of_its_output_is_not_fetched(s3: dict[st
         shared.files.pipe_file(shared.place("prepare/0f/../../../hostile.txt"), b"hostile")
         (target := tmp_path / "home" / "stages" / "prepare").mkdir(parents=True)
         with pytest.raises(InputError, match="must lie in its output"):
-            shared.get_output("prepare/0f", target)
+            shared.get_folder("prepare/0f", target)
     assert not list(tmp_path.rglob("hostile.txt"))
