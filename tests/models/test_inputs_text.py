@@ -183,4 +183,4 @@ def test_pieces_are_the_same_in_every_process_though_most_characters_are_rare() 
         "print(hashlib.sha256(fit_text(texts).pieces.encode()).hexdigest())\n"
     )
     run = [sys.executable, "-c", script]
-    assert len({subprocess.run(run, check=True, capture_output=True).stdout for _ in range(3)}) == 1
+    assert len({subprocess.run(run, check=True, capture_output=True).stdout for _ in range(2)}) == 1
