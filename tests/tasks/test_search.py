@@ -253,7 +253,7 @@ def test_a_batch_that_memory_cannot_hold_is_halved_until_it_fits(
     dataset: Dataset, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """The process may take 700 MB more than it has; a batch of 2^20 windows wants many times that."""
-    search = SearchConfig(time_budget="5m", max_trials=1, max_steps=4, space={"batch_size": [2**20]})
+    search = SearchConfig(time_budget="5m", max_trials=1, max_steps=10, space={"batch_size": [2**20]})
     study = opened(dataset, search, request.node.name)
     asked = worker(dataset, search, tmp_path, study.study_name)
     (tmp_path / "assignment.json").write_text(asked.assignment.model_dump_json())
