@@ -73,7 +73,7 @@ def test_a_training_that_dies_between_the_parts_of_a_step_goes_on_with_the_whole
     path = None
     for batch in (2 * 3 + 1, 2 * 2 + 1):
         with pytest.raises(InterruptedError):
-            trainer(accumulate=2, callbacks=[Death(batch), Checkpoints(tmp_path, 2)]).fit(
+            trainer(accumulate=2, callbacks=[Death(batch), Checkpoints(tmp_path, 2, lambda file: None)]).fit(
                 module_of("forecast"), ckpt_path=path
             )
         path = tmp_path / "last.ckpt"
