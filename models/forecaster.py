@@ -22,6 +22,7 @@ from models.inputs.numeric import NumericInput
 from models.inputs.scaling import SCALINGS, Scaling, last_observed, location_scale, seasonal_profile
 from models.inputs.theta import theta_forecast
 from models.panel import Windows
+from models.pooling import last_step
 from models.suggest import Suggest, offered
 
 
@@ -107,8 +108,8 @@ class Forecaster(nn.Module):
         if self.theta_share is not None:
             theta_BF = theta_forecast(windows.target_BL, facts.season_length, facts.horizon)
             theta_BF = (theta_BF - location_B[:, None]) / scale_B[:, None]
-            last_BR = h_BNR[torch.arange(len(h_BNR), device=h_BNR.device), lengths_B - 1]
-            skip_BF = torch.lerp(skip_BF, theta_BF.float(), torch.sigmoid(self.theta_share(last_BR)))
+            share_BF = torch.sigmoid(self.theta_share(last_step(h_BNR, lengths_B)))
+            skip_BF = torch.lerp(skip_BF, theta_BF.float(), share_BF)
         if self.highway is not None:
             # Relative to the newest season, so that the map sees no level; what was not observed is at it.
             level_B = torch.nanmean(scaled_BL[:, -facts.season_length :], dim=1).nan_to_num()

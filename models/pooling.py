@@ -83,7 +83,7 @@ class LastPooling(Pooling):
     def forward(
         self, h_BTR: torch.Tensor, lengths_B: torch.Tensor, carried: Carried | None = None
     ) -> tuple[torch.Tensor, Carried]:
-        last_BR = h_BTR[torch.arange(len(h_BTR), device=h_BTR.device), (lengths_B - 1).clamp(min=0)]
+        last_BR = last_step(h_BTR, lengths_B)
         if self.bidirectional:
             half = h_BTR.shape[2] // 2
             last_BR = torch.cat([last_BR[:, :half], h_BTR[:, 0, half:]], dim=1)
@@ -139,6 +139,11 @@ class MaxMeanPooling(Pooling):
 def shared(loss_B: torch.Tensor, share_B: torch.Tensor | None) -> torch.Tensor:
     """Return the losses of items, each multiplied by its share if there are shares."""
     return loss_B if share_B is None else loss_B * share_B
+
+
+def last_step(h_BTR: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+    """Return the output of each item's last step, of an empty one the first: ``[B, R]``."""
+    return h_BTR[torch.arange(len(h_BTR), device=h_BTR.device), (lengths_B - 1).clamp(min=0)]
 
 
 def padding(h_BTR: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:

@@ -131,7 +131,7 @@ def _study_name(work: Path, shared: SharedStore | None) -> str:
         partial.replace(file)
     if shared is not None:
         shared.put(file, place)
-        # Of two machines that begin at once the one that wrote last is right.
+        # Of two machines that begin at once both may still get their own name: then each searches by itself.
         shared.get(place, file)
     return file.read_text()
 

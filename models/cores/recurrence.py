@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from models.pooling import last_step
+
 # Added to the gates i, f, g, o, in torch's order, past a row's end; sigmoid(-1e4) is 0 and sigmoid(1e4) is 1.
 HELD = (-1e4, 1e4, 0.0, 0.0)
 """Nothing is let in and nothing forgotten: the cell state stays as it is."""
@@ -50,7 +52,7 @@ def read_onwards(
     lengths_B = lengths_B.to(x_BTC.device)
     marked_BTD, acting = _mark_padding(x_BTC, lengths_B), _let_act(weights, HELD)
     h_BTR, (_, c_BH) = read_onwards(layer, marked_BTD, None, state, acting)
-    last_BR = h_BTR[torch.arange(len(h_BTR), device=x_BTC.device), (lengths_B - 1).clamp(min=0)]
+    last_BR = last_step(h_BTR, lengths_B)
     return h_BTR, (torch.where(lengths_B[:, None] > 0, last_BR, h_0), c_BH)
 
 

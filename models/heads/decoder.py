@@ -16,6 +16,7 @@ from torch import nn
 
 from models.cores.core import State
 from models.heads.shape import HeadShape
+from models.pooling import last_step
 from models.suggest import Suggest
 
 
@@ -56,7 +57,7 @@ class DecoderHead(nn.Module):
     ) -> torch.Tensor:
         """Return ``[B, F, P]``, relative to ``skip_BF``."""
         shape = self.shape
-        last_BR = h_BTR[torch.arange(len(h_BTR), device=h_BTR.device), lengths_B - 1]
+        last_BR = last_step(h_BTR, lengths_B)
         whole_BX = torch.cat([last_BR, static_BS], dim=1)
         inputs = [whole_BX[:, None].expand(-1, shape.patches, -1), known_BMK]
         if shape.skip:

@@ -16,7 +16,7 @@ from torch import nn
 
 from models.cores.core import State
 from models.heads.shape import HeadShape
-from models.pooling import AttentionPooling
+from models.pooling import AttentionPooling, last_step
 from models.suggest import Suggest
 
 
@@ -66,7 +66,7 @@ class DirectHead(nn.Module):
         skip_BF: torch.Tensor,
     ) -> torch.Tensor:
         """Return ``[B, F, P]``, relative to ``skip_BF``."""
-        last_BR = h_BTR[torch.arange(len(h_BTR), device=h_BTR.device), lengths_B - 1]
+        last_BR = last_step(h_BTR, lengths_B)
         features = [last_BR, static_BS, known_BMK.flatten(1)]
         if self.attention is not None:
             features.append(self.attention(h_BTR, lengths_B)[0])

@@ -36,10 +36,11 @@ def theta_forecast(target_BL: torch.Tensor, season_length: int, horizon: int) ->
     unit_B = torch.where(unit_B > 0, unit_B, 1.0)
     x_BL = target_BL / unit_B[:, None]
     season = _season(x_BL, season_length)
-    level_BL = (x_BL - season.term(-x_BL.shape[1], 0)) / season.factor(-x_BL.shape[1], 0)
+    past, ahead = season.of_steps(-x_BL.shape[1], 0), season.of_steps(0, horizon)
+    level_BL = (x_BL - past.terms) / past.factors
     ahead_F = torch.arange(1, horizon + 1, device=x_BL.device)
     y_BF = _newest_level(level_BL)[:, None] + 0.5 * _slope(level_BL)[:, None] * ahead_F
-    y_BF = y_BF * season.factor(0, horizon) + season.term(0, horizon)
+    y_BF = y_BF * ahead.factors + ahead.terms
     low_B, high_B = x_BL.nan_to_num(torch.inf).amin(dim=1), x_BL.nan_to_num(-torch.inf).amax(dim=1)
     range_B = high_B - low_B
     y_BF = torch.minimum(torch.maximum(y_BF, (low_B - range_B)[:, None]), (high_B + range_B)[:, None])
@@ -47,18 +48,15 @@ def theta_forecast(target_BL: torch.Tensor, season_length: int, horizon: int) ->
 
 
 class _Season(NamedTuple):
-    """What each phase adds to the level, and what it multiplies it by; phase 0 is that of the horizon's first step."""
+    """What is added to the level, and what that is multiplied by: ``[B, S]`` each, from the horizon's first step on."""
 
-    term_BS: torch.Tensor
-    factor_BS: torch.Tensor
+    terms: torch.Tensor
+    factors: torch.Tensor
 
-    def term(self, first: int, end: int) -> torch.Tensor:
-        """Return the terms of the steps from ``first`` to ``end``, counted from the horizon's first one."""
-        return self.term_BS[:, torch.arange(first, end) % self.term_BS.shape[1]]
-
-    def factor(self, first: int, end: int) -> torch.Tensor:
-        """Return the factors of the steps from ``first`` to ``end``, counted from the horizon's first one."""
-        return self.factor_BS[:, torch.arange(first, end) % self.factor_BS.shape[1]]
+    def of_steps(self, first: int, end: int) -> _Season:
+        """Return the season of the steps from ``first`` to ``end``, counted from the horizon's first one."""
+        phases = torch.arange(first, end, device=self.terms.device) % self.terms.shape[1]
+        return _Season(self.terms[:, phases], self.factors[:, phases])
 
 
 def _season(x_BL: torch.Tensor, season_length: int) -> _Season:
@@ -76,8 +74,8 @@ def _season(x_BL: torch.Tensor, season_length: int) -> _Season:
     positive_B = ((x_BL > 0) | x_BL.isnan()).all(dim=1)
     as_factor_B1 = (positive_B & (by_factor_B > by_term_B))[:, None]
     return _Season(
-        torch.where(as_factor_B1, none.term_BS, term_BS),
-        torch.where(as_factor_B1, factor_BS.clamp(min=LEAST_FACTOR), none.factor_BS),
+        torch.where(as_factor_B1, none.terms, term_BS),
+        torch.where(as_factor_B1, factor_BS.clamp(min=LEAST_FACTOR), none.factors),
     )
 
 
