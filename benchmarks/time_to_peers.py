@@ -83,7 +83,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    told: dict[str, Any] = {}
+    result = RESULTS / "time_to_peers.json"
+    told: dict[str, Any] = json.loads(result.read_text()) if result.exists() else {}
     print(
         "| data set | peer | its validation MASE | it took | Carousel there after | share |\n|---|---|---|---|---|---|"
     )
@@ -95,7 +96,7 @@ def main() -> None:
             told[data_set][peer] = {"value": value, "seconds": took, "carousel": when}
             share = "not" if when is None else f"{when / took:.3f}"
             print(f"| {data_set} | {peer} | {value:.3f} | {took:.0f} s | {when} s | {share} |", flush=True)
-    (RESULTS / "time_to_peers.json").write_text(json.dumps(told, indent=1) + "\n")
+    result.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":
