@@ -103,7 +103,7 @@ def run(budget: float, runs: int, data_sets: list[str], names: list[str]) -> Non
         while (seed := len(told.setdefault(name, []))) < runs:
             command = [sys.executable, __file__, "one", data_set, name, f"{budget:g}", str(seed)]
             env = os.environ | here | {ABLATED: " ".join(VARIANTS[name].changes)}
-            printed = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
+            printed = subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout
             for fit, mase in (found := json.loads(printed.splitlines()[-1])).items():
                 told.setdefault(fit, []).append(round(mase, 5))
             RESULT.write_text(json.dumps(known) + "\n")

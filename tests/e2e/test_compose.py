@@ -26,8 +26,13 @@ from operated import wait_for
 from prefect.client.orchestration import SyncPrefectClient
 
 from carousel.authentication import HOST
+from carousel.experiment import load
 from carousel.services import Addresses, free_port, prefect_client
+from tasks import store
+from tasks.ingest import ingest_table
+from tasks.prepare import SplitConfig, prepare_dataset
 from tasks.registry import load_experiment
+from tasks.search import search_models
 from tests.conftest import tiny_experiment, write_series
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -165,13 +170,29 @@ def test_a_run_of_the_deployment_ends_as_a_version_with_artifacts_in_s3_and_tabl
     assert not list(directory.glob("home/work/*/worker-*.log")), "no trial ran where the pipeline did"
     assert len(list((directory / ELSEWHERE).glob("work/search-*/worker-*.log"))) == 1
     assert not list((directory / ELSEWHERE).glob("stages/ingest/*/manifest.json")), "only what trials need is fetched"
-    assert len(json.loads(next(directory.glob("home/stages/search/*/best.json")).read_text())) == 2
+    found = json.loads(next(directory.glob("home/stages/search/*/best.json")).read_text())
+    assert len(found) == 2
+    assert _trained(found) == _trained(_found_alone(directory, monkeypatch)), "the same trials, to the last digit"
     kept = _objects(team)
     assert any(name.startswith("artifacts/") and name.endswith(".safetensors") for name in kept), kept
     assert any(re.fullmatch(r"stages/ingest/\w+/manifest.json", name) for name in kept), kept
     assert not (directory / "home" / "artifacts").exists(), "no machine keeps what others need"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", team.addresses.mlflow)
     assert load_experiment("tiny@challenger")["problem"]["horizon"] == 4
+
+
+def _found_alone(directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return the best trials of the same search by one worker of this machine, in a home that shares nothing."""
+    monkeypatch.setenv("CAROUSEL_HOME", str(directory / "alone"))
+    monkeypatch.setenv("CAROUSEL_WORKERS", "1")
+    monkeypatch.chdir(directory)
+    sections = load(directory / "tiny.yaml")
+    dataset = prepare_dataset.fn(ingest_table.fn(sections["data"]), sections["problem"], SplitConfig())
+    return json.loads((store.path(search_models.fn(dataset, sections["search"])) / "best.json").read_text())
+
+
+def _trained(best: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: one[name] for name in ("trial", "params", "values")} for one in best]
 
 
 def _objects(team: Team) -> list[str]:
