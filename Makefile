@@ -1,7 +1,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+# On all processors, which pip does on one; what is written for another Python fails here, and nobody imports it.
+COMPILE := $(BIN)/python -m compileall -q -j 0 -x /tests/ $(VENV)/lib >/dev/null || true
 
 .PHONY: demo test lint up down status clean
 
@@ -35,10 +37,12 @@ $(VENV)/.created:
 
 $(VENV)/.examples: $(VENV)/.created pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[examples]'
+	$(COMPILE)
 	touch $@
 
 $(VENV)/.development: $(VENV)/.created pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[dev,examples,postgresql,ray,s3]'
+	$(COMPILE)
 	touch $@ $(VENV)/.examples
 
 examples/data/.written: $(VENV)/.examples examples/make_data.py $(wildcard examples/data_sources/*.py)
