@@ -14,15 +14,15 @@ import os
 import time
 from pathlib import Path
 
-from tasks.shared import SharedStore, shared_store
+from tasks.shared import SharedStore, shared_store, work_folder
 
 
 class FitFiles:
-    """The files of a fit in ``directory``, and in the folder ``work/DIRECTORY'S NAME`` of the shared store, if any."""
+    """The files of a fit in ``directory``, and in its ``work_folder`` of the shared store, if any."""
 
     def __init__(self, directory: Path, shared: SharedStore | None) -> None:
         self.directory, self.shared = directory, shared
-        self.folder = f"work/{directory.name}"
+        self.folder = work_folder(directory)
 
     @classmethod
     def at(cls, directory: Path) -> FitFiles:

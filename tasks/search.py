@@ -23,12 +23,12 @@ from tasks.kinds.registry import kind
 from tasks.references import MANIFEST, Dataset, Reference, StudyResult
 from tasks.reporting.failure import explain_stage
 from tasks.search_config import SearchConfig
+from tasks.shared import SharedStore, shared_store, work_folder
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-    from tasks.shared import SharedStore
     from tasks.trial_files import TrialFiles
 
 VERSION = 4
@@ -75,7 +75,6 @@ def _search(
 ) -> dict[str, Any]:
     from tasks import studies
     from tasks.engines.registry import engine
-    from tasks.shared import shared_store
     from tasks.trial_files import TrialFiles
 
     env, began = environment(), time.time()
@@ -122,7 +121,7 @@ def _study_name(work: Path, shared: SharedStore | None) -> str:
     A killed search finds it in ``work``, or where machines share a store there. Without it there are no files, so that
     a study that is still in the database could not be taken up.
     """
-    file, place = work / "study", f"work/{work.name}/study"
+    file, place = work / "study", f"{work_folder(work)}/study"
     if shared is not None and shared.get(place, file):
         return file.read_text()
     if not file.exists():

@@ -19,6 +19,13 @@ from tasks.environment import environment
 from tasks.errors import InputError
 from tasks.references import MANIFEST
 
+WORK = "work"
+
+
+def work_folder(directory: Path) -> str:
+    """Return the folder of the store for what a stage has in its work ``directory``, by whose name others find it."""
+    return f"{WORK}/{directory.name}"
+
 
 class SharedStore:
     """Outputs at ``url``, such as ``s3://bucket/stages``; a name is a path below it."""

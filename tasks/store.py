@@ -31,7 +31,7 @@ from pydantic import BaseModel
 from tasks.environment import environment
 from tasks.errors import InputError
 from tasks.references import MANIFEST, Reference
-from tasks.shared import shared_store
+from tasks.shared import WORK, shared_store
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def commit(key: Key, compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any
             _make(key, compute, final)
         if shared is not None and shared.manifest(key.uri) is None:
             shared.put_output(final, key.uri)
-            for name in shared.names("work"):
+            for name in shared.names(WORK):
                 if name.startswith(key.work_name):
-                    shared.remove_folder(f"work/{name}")
+                    shared.remove_folder(f"{WORK}/{name}")
     return _facts(final)
 
 

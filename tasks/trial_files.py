@@ -20,7 +20,7 @@ from torch import nn
 
 from models import bundle
 from models.ragged import Ragged
-from tasks.shared import SharedStore
+from tasks.shared import SharedStore, work_folder
 
 BEST = ("offsets.npy", "values.npy", "safetensors")
 
@@ -41,12 +41,12 @@ class TrialFiles:
 
     Args:
         directory: where this machine has them.
-        shared: where all machines do, in the folder ``work/DIRECTORY'S NAME``; none: there are no others.
+        shared: where all machines do, in its ``work_folder``; none: there are no others.
     """
 
     def __init__(self, directory: Path, shared: SharedStore | None = None) -> None:
         self.directory, self.shared = directory, shared
-        self.folder = f"work/{directory.name}"
+        self.folder = work_folder(directory)
 
     def write_best(self, number: int, model: nn.Module, outputs: Sequence[np.ndarray]) -> None:
         """Replace the weights of the best step, and their outputs."""
