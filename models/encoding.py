@@ -12,6 +12,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+LARGEST = 1e30
+"""Size above which a number counts as infinite, since float32 could not hold what is computed with it."""
+
 
 class Affine(BaseModel):
     """``(value - mean) / std``."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.calendar import Frequency, features, wall_clock
-from models.encoding import Encoding
+from models.encoding import LARGEST, Encoding
 from models.forecaster_facts import Facts
 from models.panel import Panel
 
@@ -105,10 +105,10 @@ def _require_sound(item_ids: np.ndarray, stamps: np.ndarray, columns: Mapping[st
         rule, item = "every row must have a stamp", item_ids[nowhere[0]]
         raise ValueError(f"{rule} (got none in a row of '{item}'): leave that row out or mend it")
     for name, values in columns.items():
-        infinite = values.dtype.kind == "f" and np.isinf(values)
+        infinite = values.dtype.kind == "f" and np.abs(values) > LARGEST
         if np.any(infinite):
             row = int(np.argmax(infinite))
-            rule, item = f"numbers in column '{name}' must be finite", item_ids[row]
+            rule, item = f"numbers in column '{name}' must be finite, and below 1e30 in size", item_ids[row]
             raise ValueError(f"{rule} (got {values[row]} of '{item}'): leave that row out or mend it")
 
 

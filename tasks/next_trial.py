@@ -34,8 +34,11 @@ class Choice:
         self.deadline = assignment.deadline
 
     def over(self) -> bool:
-        """Say whether time is up; the first value is waited for, however long it takes."""
-        return time.time() >= self.deadline and bool(leading(entries(self.study)))
+        """Say whether time is up; the first value is waited for, as long as there is a trial that may bring it."""
+        if time.time() < self.deadline:
+            return False
+        told = entries(self.study)
+        return bool(leading(told)) or (all(one.state.is_finished() for one in told) and bool(told))
 
     def next(self) -> FrozenTrial | None:
         """Return the trial that is to be trained next; None: there is none now. Only one worker may ask at a time."""
@@ -52,7 +55,8 @@ class Choice:
         if chosen is not None:
             found = next(one for one in told if one.number == chosen.number)
             return self.storage.get_trial(found.trial_id)
-        return None if full else self.begin(told)
+        late = bool(told) and time.time() >= self.deadline
+        return None if full or late else self.begin(told)
 
     def begin(self, told: list[Entry]) -> FrozenTrial:
         """Begin the next of the trials that were enqueued, else one that the sampler draws by what it is ``told``."""

@@ -106,13 +106,22 @@ def _search(
     best = studies.ranked(study)[:KEPT]
     if not best:
         log = children.tail(key.work / "worker-0.log")
-        raise RuntimeError(f"no trial came to its first validation; the first worker's log ends:\n{log}")
+        told = f"no trial came to its first validation{_failures(study)}; the first worker's log ends:"
+        raise RuntimeError(f"{told}\n{log}")
     studies.settle(study, KEPT)
     facts = _write_result(study, best, files, out)
     wall = time.time() - began
     clock = total([path for path in files.fetch(".json") if path.name.startswith("clock-")])
     left = max(0.0, seconds(search.time_budget) - wall)
     return facts | {"seconds": round(wall, 1), "seconds_left": round(left, 1), "workers": count, "clock": clock}
+
+
+def _failures(study: optuna.Study) -> str:
+    """Say how many trials failed, and what the first of them said."""
+    from tasks import studies
+
+    failed = [said for trial in studies.begun(study) if (said := trial.user_attrs.get("failure"))]
+    return f", {len(failed)} failed, the first one since {failed[0]}" if failed else ""
 
 
 def _study_name(work: Path, shared: SharedStore | None) -> str:

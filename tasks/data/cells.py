@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from models.encoding import LARGEST
 from tasks.data.contract import EXAMPLES
 from tasks.data.sources import FILE, ROW, Source
 
@@ -22,6 +23,11 @@ def number(column: str, dtype: pl.DataType, nulls: Sequence[str]) -> pl.Expr:
     """Return numbers, null where the cell holds none."""
     value = text(column, nulls) if isinstance(dtype, TEXT) else pl.col(column)
     return value.cast(pl.Float64, strict=False)
+
+
+def infinite(value: pl.Expr) -> pl.Expr:
+    """Say where a number is infinite, or larger than what can be learned from; NaN and null are neither."""
+    return value.fill_nan(None).abs() > LARGEST
 
 
 def identity(column: str, source: Source, nulls: Sequence[str]) -> pl.Expr:

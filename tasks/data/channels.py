@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
+from tasks.data import cells
 from tasks.data.cells import TEXT
 from tasks.data.contract import severity
 from tasks.data.intake import SIZE, Intake
@@ -39,14 +40,14 @@ def _nested(intake: Intake, frame: pl.DataFrame, policy: str) -> pl.DataFrame:
     code = pl.int_range(pl.len()).alias("item:code")
     long = frame.select(code, *columns).explode(columns).with_columns(pl.col(columns).fill_nan(None))
     for column in columns:
-        bad = long.filter(pl.col(column).is_infinite())
+        bad = long.filter(cells.infinite(pl.col(column)))
         if len(bad):
             places = frame["item:place"].gather(bad["item:code"].unique().sort().head(5))
             intake.ledger.add(
                 "infinite", severity(policy), column.removeprefix("read:"), count=len(bad), examples=places,
-                said="{count} infinite values", action="set to null", key="input.",
+                said="{count} values that are not", action="set to null", key="input.",
             )  # fmt: skip
-    long = long.with_columns(pl.when(pl.col(one).is_finite()).then(pl.col(one)) for one in columns)
+    long = long.with_columns(pl.when(~cells.infinite(pl.col(one))).then(pl.col(one)) for one in columns)
     steps = long.group_by("item:code", maintain_order=True).agg(pl.concat_list(columns).alias("input"))
     return (
         frame.with_columns(steps["input"])

@@ -37,7 +37,10 @@ RULES: dict[str, tuple[str, str]] = {
         "give them with an offset or in UTC",
     ),
     "time_zone": ("data.time_zone must fit the stamps", "{remedy}"),
-    "infinite": ("column {column} must be finite", "mend the values or set data.{key}infinite: null"),
+    "infinite": (
+        "column {column} must be finite, and below 1e30 in size",
+        "mend the values or set data.{key}infinite: null",
+    ),
     "all_null_target": ("target {column} must have values", "choose another target or mend data.null_values"),
     "duplicates": ("an item must have one row for each stamp", "set data.duplicates to first, last or mean"),
     "unsorted": ("rows of an item are in the order of time", ""),

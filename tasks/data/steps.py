@@ -62,7 +62,7 @@ class StepLayout:
         """Return the rows in canonical types, in the order of the source."""
         columns = dict.fromkeys([*self.config.item_id, *self.values()])
         channels = [self.channel(column) for column in self.intake.options.columns]
-        finite = [pl.when(value.is_finite()).then(value) for value in channels]
+        finite = [pl.when(~cells.infinite(value)).then(value) for value in channels]
         named = [value.alias(f"read:{c}") for c, value in zip(self.intake.options.columns, finite, strict=True)]
         step = [self.step().alias(STEP)] if self.intake.options.step else []
         target = [self.intake.target_of(column).alias(ITEM_TARGET) for column in self.intake.targets]
@@ -132,7 +132,7 @@ def _counts(layout: StepLayout) -> Iterator[tuple[str, pl.Expr]]:
         number = layout.channel(column)
         yield f"given:{column}", _given(layout, column).is_not_null().sum()
         yield f"number:{column}", number.count()
-        yield f"infinite:{column}", number.is_infinite().sum()
+        yield f"infinite:{column}", cells.infinite(number).sum()
     if (step := layout.intake.options.step) is not None:
         given = _given(layout, step)
         yield "step:given", given.is_not_null().sum()
@@ -149,17 +149,17 @@ def _given(layout: StepLayout, column: str) -> pl.Expr:
 
 def _check_channel(layout: StepLayout, column: str, counts: dict[str, Any]) -> None:
     intake, options = layout.intake, layout.intake.options
-    bad = _given(layout, column).is_not_null() & layout.channel(column).is_null()
+    number, given = layout.channel(column), _given(layout, column)
     breaches = {
-        "unparsable": (counts[f"given:{column}"] - counts[f"number:{column}"], bad, "{count} values that are not"),
-        "infinite": (counts[f"infinite:{column}"], layout.channel(column).is_infinite(), "{count} infinite values"),
+        "unparsable": (counts[f"given:{column}"] - counts[f"number:{column}"], given.is_not_null() & number.is_null()),
+        "infinite": (counts[f"infinite:{column}"], cells.infinite(number)),
     }
-    for check, (count, where, said) in breaches.items():
+    for check, (count, bad) in breaches.items():
         if count:
             intake.ledger.add(
                 check, severity(getattr(options, check)), column, count=count,
-                examples=cells.places(intake.source, column, where), said=said, action="set to null",
-                key="input.", what="numbers", remedy="set data.input.unparsable: null",
+                examples=cells.places(intake.source, column, bad), said="{count} values that are not",
+                action="set to null", key="input.", what="numbers", remedy="set data.input.unparsable: null",
             )  # fmt: skip
 
 

@@ -60,7 +60,7 @@ class Layout:
         numbers = [_number(column, self).fill_nan(None).alias(column) for column in self.numeric]
         if config.infinite == "null":
             numbers = [
-                pl.when(number.is_infinite()).then(None).otherwise(number).alias(number.meta.output_name())
+                pl.when(cells.infinite(number)).then(None).otherwise(number).alias(number.meta.output_name())
                 for number in numbers
             ]
         texts = [_category(column, self).alias(column) for column in self.categorical]
@@ -137,7 +137,7 @@ def _counts(layout: Layout) -> Iterator[tuple[str, pl.Expr]]:
         yield f"given:{column}", value.count()
         yield f"number:{column}", number.count()
         yield f"nan:{column}", number.is_nan().sum()
-        yield f"infinite:{column}", number.is_infinite().sum()
+        yield f"infinite:{column}", cells.infinite(number).sum()
     stamp = _stamp(config.timestamp, layout)
     yield f"null:{config.timestamp}", stamp.null_count()
     if _is_text(config.timestamp, layout):
@@ -221,8 +221,8 @@ def _check_values(layout: Layout, counts: dict[str, Any], ledger: Ledger) -> Non
         if given > number:
             _find_unparsable(layout, column, given - number, ledger)
         if count := counts[f"infinite:{column}"]:
-            places = _places(layout, column, _number(column, layout).is_infinite())
-            level, said = severity(config.infinite), "{count} infinite values"
+            places = _places(layout, column, cells.infinite(_number(column, layout)))
+            level, said = severity(config.infinite), "{count} values that are not"
             ledger.add("infinite", level, column, count=count, examples=places, said=said, action="set to null")
         missing = layout.rows - number + counts[f"nan:{column}"]
         if column in config.target and given == number and missing == layout.rows:

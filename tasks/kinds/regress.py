@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.encoding import LARGEST
 from tasks.errors import InputError
 from tasks.kinds.items import counted, one_each, require_targets, shown
 from tasks.kinds.metric import Metric
@@ -52,7 +53,7 @@ class RegressObjective:
     error = "absolute error"
 
     def targets(self, problem: Regress, column: pl.Series, layout: Layout = "items") -> pl.Series:
-        """Return Float64; null for what is no finite number.
+        """Return Float64; null for what is no number below 1e30 in size.
 
         Raises:
             InputError: the column holds dates, times or durations.
@@ -67,7 +68,7 @@ class RegressObjective:
                 "write it as a number in the source, such as the days since a date",
             )
         numbers = single.cast(pl.Float64, strict=False)
-        return numbers.set(~numbers.is_finite().fill_null(False), None)
+        return numbers.set(~numbers.abs().le(LARGEST).fill_null(False), None)
 
     def check_target(self, problem: Regress, frame: pl.DataFrame, input_kind: str) -> None:
         require_targets(

@@ -38,8 +38,9 @@ REFUSED = {
     "infinity": (
         changed(5, "a,2024-01-05,inf,1"),
         {},
-        ["finite", "1 infinite values: 'inf' in row 5", "data.infinite"],
+        ["finite", "1 values that are not: 'inf' in row 5", "data.infinite"],
     ),
+    "more than can be learned": (changed(5, "a,2024-01-05,-2e30,1"), {}, ["below 1e30", "'-2e30' in row 5"]),
     "duplicates": ([*STEPS, STEPS[2]], {}, ["one row for each stamp", "a at 2024-01-02", "data.duplicates"]),
     "all null target": (["t,y", "1,NA", "2,"], {"item_id": []}, ["target 'y' must have values", "2 nulls"]),
     "one row": (STEPS[:2], {}, ["no two stamps", "set data.frequency"]),

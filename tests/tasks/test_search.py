@@ -219,6 +219,14 @@ def test_a_training_that_diverges_fails_with_its_step_and_the_search_goes_on(
     assert ranked(study)[0].params["learning_rate"] == 1e-3
 
 
+def test_a_search_of_which_every_trial_diverges_ends_with_its_time_and_says_so(dataset: Dataset) -> None:
+    search = SEARCH.model_copy(update={"space": {"learning_rate": [1e38]}, "max_trials": 1000, "time_budget": "6s"})
+    began = time.monotonic()
+    with pytest.raises(RuntimeError, match=r"first validation, \d+ failed, the first one since the .* is no number"):
+        search_models.fn(dataset, search)
+    assert time.monotonic() - began < 25
+
+
 def test_a_trial_that_ends_takes_no_weights_from_one_that_another_worker_has_on_its_first_rung(
     dataset: Dataset, study: optuna.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
