@@ -34,7 +34,7 @@ class Choice:
         self.deadline = assignment.deadline
 
     def over(self) -> bool:
-        """Say whether time is up; the first value is waited for, as long as there is a trial that may bring it."""
+        """Say whether time is up; a first value is waited for, as long as there is a trial that may bring it."""
         if time.time() < self.deadline:
             return False
         told = entries(self.study)

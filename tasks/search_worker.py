@@ -43,6 +43,9 @@ KEPT_FILES = 32
 """Best trials whose weights are kept while the search runs."""
 
 
+LEAST_SECONDS = 4.0
+"""Seconds for which a trial is trained, though time is up, if no trial has a value."""
+
 SLOW_SHARE, SLOW_TIMES = 0.1, 3.0
 """A new trial is too slow whose first rung takes this share of the search, and so many times as long as others' do."""
 
@@ -158,6 +161,8 @@ class Worker:
                 self.files.write_best(trial.number, training.average, outputs)
             if training.step not in trial.intermediate_values:
                 reporting.report(value, training.step)
+            if training.step < check:
+                break
         self.files.write_state(trial.number, training.state_dict())
         self._held = trial.number, training
         accounts = {"training": stood.training, "validation": stood.validation}
@@ -215,8 +220,9 @@ class Worker:
         return max(allowed, SLOW_TIMES * statistics.median(known))
 
     def _advance(self, training: Optimisation, check: int, most: float) -> bool:
-        """Train up to step ``check``; False: time was up before, and another value is known."""
+        """Train up to step ``check``, or less if time is up; False: then, and another value is known."""
         began, before = time.perf_counter(), training.step
+        last = max(self.assignment.deadline, time.time() + LEAST_SECONDS)
         while training.step < check:
             trial_ranks.say(trial_ranks.STEP)
             loss = training.advance()
@@ -227,6 +233,8 @@ class Worker:
                 raise TooSlow(f"{a_step:.3f} s a step, when {most:.3f} s were the most")
             if time.time() >= self.choice.deadline and self.choice.over():
                 return False
+            if time.time() >= last:
+                break
         return True
 
     def _end_if_settled(self, trial: FrozenTrial) -> None:
