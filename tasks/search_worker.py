@@ -5,6 +5,7 @@ It lives through the study, so a trial costs its training and nothing else.
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import sys
@@ -51,7 +52,7 @@ SLOW_SHARE, SLOW_TIMES = 0.1, 3.0
 
 
 class Diverged(Exception):
-    """A training whose loss or value is no number any more."""
+    """A training whose loss or value is no finite number any more."""
 
 
 class TooSlow(Exception):
@@ -153,8 +154,8 @@ class Worker:
             with self.clock.on("validation"):
                 outputs = self.learner.outputs(training.average)
                 value = self.learner.value([outputs])
-            if value != value:
-                raise Diverged(f"the value at step {training.step} is no number")
+            if not math.isfinite(value):
+                raise Diverged(f"the value at step {training.step} is no finite number")
             self._check_held(trial)
             if value < best:
                 best, step = value, training.step
@@ -226,8 +227,8 @@ class Worker:
         while training.step < check:
             trial_ranks.say(trial_ranks.STEP)
             loss = training.advance()
-            if loss != loss or loss in (float("inf"), float("-inf")):
-                raise Diverged(f"the loss at step {training.step} is no number")
+            if not math.isfinite(loss):
+                raise Diverged(f"the loss at step {training.step} is no finite number")
             a_step = (time.perf_counter() - began) / (training.step - before)
             if a_step > most and training.step - before >= FEWEST_TIMED:
                 raise TooSlow(f"{a_step:.3f} s a step, when {most:.3f} s were the most")
