@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tasks.data.contract import Ledger
     from tasks.data.sources import Source
 
-VERSION = 2
+VERSION = 3
 DEFAULT_NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 
 
