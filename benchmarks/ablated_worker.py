@@ -7,11 +7,8 @@ import os
 import sys
 from typing import Any
 
-import optuna
-import torch
-
 from models import forecaster
-from tasks import children, halving, search_worker
+from tasks import halving, search_worker
 from tasks.kinds.forecast_learner import ForecastLearner
 
 ABLATED = "ABLATED"
@@ -49,8 +46,5 @@ def change_this_process() -> None:
 
 
 if __name__ == "__main__":
-    children.die_with_parent()
-    torch.set_num_threads(1)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     change_this_process()
     search_worker.main(*sys.argv[1:])

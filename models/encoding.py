@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 LARGEST = 1e30
-"""Size above which a number counts as infinite, since float32 could not hold what is computed with it."""
+"""Size from which on a number counts as infinite, since float32 could not hold what is computed with it."""
 
 
 class Affine(BaseModel):

@@ -105,10 +105,10 @@ def _require_sound(item_ids: np.ndarray, stamps: np.ndarray, columns: Mapping[st
         rule, item = "every row must have a stamp", item_ids[nowhere[0]]
         raise ValueError(f"{rule} (got none in a row of '{item}'): leave that row out or mend it")
     for name, values in columns.items():
-        infinite = values.dtype.kind == "f" and np.abs(values) > LARGEST
+        infinite = values.dtype.kind == "f" and np.abs(values) >= LARGEST
         if np.any(infinite):
             row = int(np.argmax(infinite))
-            rule, item = f"numbers in column '{name}' must be finite, and below 1e30 in size", item_ids[row]
+            rule, item = f"numbers in column '{name}' must be finite, and below {LARGEST:g} in size", item_ids[row]
             raise ValueError(f"{rule} (got {values[row]} of '{item}'): leave that row out or mend it")
 
 

@@ -276,7 +276,13 @@ class Worker:
 
 
 def main(assignment: str, name: str) -> None:
-    """Work as ``name`` on the assignment in a JSON file: alone, as one of several ranks, or as their launcher."""
+    """Work as ``name`` on the assignment in a JSON file: alone, as one of several ranks, or as their launcher.
+
+    It has this process to itself, which its parent must have started by ``children.start``.
+    """
+    die_with_parent()
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     count, of_several = environment().trial_devices, "RANK" in os.environ
     if count > 1 and not of_several:
         with devices.lease(count=count):
@@ -290,7 +296,4 @@ def main(assignment: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    die_with_parent()
-    torch.set_num_threads(1)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     main(*sys.argv[1:])

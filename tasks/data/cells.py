@@ -27,7 +27,7 @@ def number(column: str, dtype: pl.DataType, nulls: Sequence[str]) -> pl.Expr:
 
 def infinite(value: pl.Expr) -> pl.Expr:
     """Say where a number is infinite, or larger than what can be learned from; NaN and null are neither."""
-    return value.fill_nan(None).abs() > LARGEST
+    return value.fill_nan(None).abs() >= LARGEST
 
 
 def identity(column: str, source: Source, nulls: Sequence[str]) -> pl.Expr:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from models.encoding import LARGEST
 from tasks.errors import InputError, shortened
 
 EXAMPLES = 5
@@ -38,7 +39,7 @@ RULES: dict[str, tuple[str, str]] = {
     ),
     "time_zone": ("data.time_zone must fit the stamps", "{remedy}"),
     "infinite": (
-        "column {column} must be finite, and below 1e30 in size",
+        f"column {{column}} must be finite, and below {LARGEST:g} in size",
         "mend the values or set data.{key}infinite: null",
     ),
     "all_null_target": ("target {column} must have values", "choose another target or mend data.null_values"),

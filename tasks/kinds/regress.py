@@ -53,7 +53,7 @@ class RegressObjective:
     error = "absolute error"
 
     def targets(self, problem: Regress, column: pl.Series, layout: Layout = "items") -> pl.Series:
-        """Return Float64; null for what is no number below 1e30 in size.
+        """Return Float64; null for what is no number below ``LARGEST`` in size.
 
         Raises:
             InputError: the column holds dates, times or durations.
@@ -68,7 +68,7 @@ class RegressObjective:
                 "write it as a number in the source, such as the days since a date",
             )
         numbers = single.cast(pl.Float64, strict=False)
-        return numbers.set(~numbers.abs().le(LARGEST).fill_null(False), None)
+        return numbers.set(~numbers.abs().lt(LARGEST).fill_null(False), None)
 
     def check_target(self, problem: Regress, frame: pl.DataFrame, input_kind: str) -> None:
         require_targets(

@@ -193,7 +193,10 @@ def broken(change: str) -> tuple[Facts, np.ndarray, np.ndarray, Columns]:
         ("no stamp", r"every row must have a stamp \(got none in a row of '[ab]'\): leave that row out or mend it"),
         ("unobserved", r"must have an observed target \(got none for 'b'\): leave it out or give its history"),
         ("short", r"5 steps past the last target \(got 4 for 'b'\): add rows for the horizon, with the target empty"),
-        ("infinite", r"in column 'y' must be finite, and below 1e30 in size \(got inf of 'a'\): leave that row out or"),
+        (
+            "infinite",
+            r"in column 'y' must be finite, and below 1e\+30 in size \(got inf of 'a'\): leave that row out or",
+        ),
         ("far apart", r"missing for each row \(got 30 rows over 2,000,032 steps, 2,000,012 of them of 'b'\): check"),
         ("empty", r"there must be rows to predict from \(got none\): give each item's history"),
     ],

@@ -5,7 +5,7 @@ An operation on tensors of two devices fails here as it would there; but for cop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -133,15 +133,13 @@ def device() -> Iterator[torch.device]:
     if not _registered:
         _setup_privateuseone_for_python_backend(NAME, _Module())
         library = torch.library.Library("aten", "IMPL")
-        cell: Callable[..., Any] = _lstm_cell
-        library.impl("_thnn_fused_lstm_cell", cell, "AutogradPrivateUse1")
+        library.impl("_thnn_fused_lstm_cell", _lstm_cell, "AutogradPrivateUse1")
         _registered.append(library)
     # A module's parameters are replaced, and torch.tensor copies to the device by an operation like any other.
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     torch._C._set_only_lift_cpu_tensors(True)
     try:
-        # A Python error in a thread of the autograd engine would end the process.
-        with torch.autograd.set_multithreading_enabled(False), _Mode():
+        with _Mode():
             yield torch.device(NAME, 0)
     finally:
         torch._C._set_only_lift_cpu_tensors(False)

@@ -40,7 +40,7 @@ REFUSED = {
         {},
         ["finite", "1 values that are not: 'inf' in row 5", "data.infinite"],
     ),
-    "more than can be learned": (changed(5, "a,2024-01-05,-2e30,1"), {}, ["below 1e30", "'-2e30' in row 5"]),
+    "more than can be learned": (changed(5, "a,2024-01-05,-1e30,1"), {}, ["below 1e+30", "'-1e30' in row 5"]),
     "duplicates": ([*STEPS, STEPS[2]], {}, ["one row for each stamp", "a at 2024-01-02", "data.duplicates"]),
     "all null target": (["t,y", "1,NA", "2,"], {"item_id": []}, ["target 'y' must have values", "2 nulls"]),
     "one row": (STEPS[:2], {}, ["no two stamps", "set data.frequency"]),

@@ -35,7 +35,7 @@ BAD_ROWS: dict[str, tuple[list[str], dict[str, Any], list[str]]] = {
     "indicators": (["text,u,v", "one,1,0", "two,2,1"], {"input": TEXT, "target": ["u", "v"]}, ["0 or 1 each", "row 2"]),
     "text in a channel": ([*STEPS, "b,3,?,1,v"], {"input": LONG, "item_id": "k"}, ["'?' in row 6", "input.unparsable"]),
     "infinity": ([*STEPS, "b,3,inf,1,v"], {"input": LONG, "item_id": "k"}, ["'inf' in row 6", "data.input.infinite"]),
-    "huge": ([*STEPS, "b,3,1e31,1,v"], {"input": LONG, "item_id": "k"}, ["below 1e30", "'1e31' in row 6"]),
+    "huge": ([*STEPS, "b,3,1e31,1,v"], {"input": LONG, "item_id": "k"}, ["below 1e+30", "'1e31' in row 6"]),
     "duplicate step": ([*STEPS, "b,2,1,1,v"], {"input": LONG, "item_id": "k"}, ["item b at 2", "input.duplicates"]),
     "null step": ([*STEPS, "b,,1,1,v"], {"input": LONG, "item_id": "k"}, ["step column 't'", "row 6"]),
     "step in words": ([*STEPS, "b,soon,1,1,v"], {"input": LONG, "item_id": "k"}, ["ISO dates", "'soon' in row 6"]),
