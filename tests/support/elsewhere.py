@@ -1,6 +1,7 @@
 """A device that is none of this machine's: its tensors refuse what those of a GPU refuse, and compute on the CPU.
 
 An operation on tensors of two devices fails here as it would there; but for copies, indices, and a CPU's single number.
+A process must have called ``register`` before its first backward pass: autograd counts the devices there, once for all.
 """
 
 from __future__ import annotations
@@ -124,23 +125,22 @@ class _Module(_DummyBackendModule):
         return [torch.bfloat16]
 
 
-_registered: list[torch.library.Library] = []
+def register() -> None:
+    """Make the device known to this process.
+
+    A module's parameters are then replaced when it moves, and ``torch.tensor`` copies to the device as all else does.
+    """
+    _setup_privateuseone_for_python_backend(NAME, _Module())
+    _library.impl("_thnn_fused_lstm_cell", _lstm_cell, "AutogradPrivateUse1")
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
+    torch._C._set_only_lift_cpu_tensors(True)
 
 
 @contextmanager
 def device() -> Iterator[torch.device]:
-    """Yield the device, which is there within the block."""
-    if not _registered:
-        _setup_privateuseone_for_python_backend(NAME, _Module())
-        library = torch.library.Library("aten", "IMPL")
-        library.impl("_thnn_fused_lstm_cell", _lstm_cell, "AutogradPrivateUse1")
-        _registered.append(library)
-    # A module's parameters are replaced, and torch.tensor copies to the device by an operation like any other.
-    torch.__future__.set_overwrite_module_params_on_conversion(True)
-    torch._C._set_only_lift_cpu_tensors(True)
-    try:
-        with _Mode():
-            yield torch.device(NAME, 0)
-    finally:
-        torch._C._set_only_lift_cpu_tensors(False)
-        torch.__future__.set_overwrite_module_params_on_conversion(False)
+    """Yield the device, on which tensors can be created within the block."""
+    with _Mode():
+        yield torch.device(NAME, 0)
+
+
+_library = torch.library.Library("aten", "IMPL")
