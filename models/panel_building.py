@@ -5,7 +5,7 @@ Used where a model predicts, by the registered model as by the stage; training r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,46 +55,114 @@ def build(facts: Facts, item_ids: np.ndarray, stamps: np.ndarray, columns: Mappi
             all steps are missing, a series has no observed target, or known covariates do not reach over the horizon.
     """
     _require_sound(item_ids, stamps, columns)
-    names, first_rows, order, step = _on_grid(facts, item_ids, stamps)
-    item = np.unique(item_ids, return_inverse=True)[1][order]
-    lengths = np.zeros(len(names), np.int64)
-    np.maximum.at(lengths, item, step + 1)
-    _require_dense(names, lengths, len(stamps))
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    place = offsets[item] + step
-    encoding, rows = facts.encoding, int(offsets[-1])
-
-    def spread(values: np.ndarray, empty: float, dtype: type) -> np.ndarray:
-        out: np.ndarray = np.full(rows, empty, dtype)
-        out[place] = values[order]
-        return out
-
-    numeric = [spread(encoding.encode_numeric(c, columns[c]), np.nan, np.float32) for c in encoding.numeric]
-    codes = [spread(encoding.encode_categories(c, columns[c].tolist()), 0, np.int32) for c in encoding.categorical]
-    targets = [spread(columns[target], np.nan, np.float64) for target in facts.targets]
-    ends = _ends(names, targets, offsets)
-    _require_known(facts, names, lengths, ends)
-    calendar, calendar_start = _calendar(facts, stamps[first_rows], lengths)
-    count = len(facts.targets)
+    grid = _Grid.of(facts, item_ids, stamps)
+    grid.require_dense(len(stamps))
+    targets = [grid.spread(columns[target], np.nan, np.float64) for target in facts.targets]
+    ends = _ends(grid, targets)
+    _require_known(facts, grid, ends)
+    encoding, count = facts.encoding, len(facts.targets)
+    numeric = [grid.spread(encoding.encode_numeric(c, columns[c]), np.nan, np.float32) for c in encoding.numeric]
+    codes = [grid.spread(encoding.encode_categories(c, columns[c].tolist()), 0, np.int32) for c in encoding.categorical]
+    starts = stamps[grid.first_rows]
+    calendar, calendar_start = _calendar(facts, starts, grid.lengths)
     panel = Panel.from_arrays(
         encoding,
-        target=np.concatenate(targets) if count == 1 else _interleaved(targets, offsets),
-        numeric=_repeated(_columns(numeric, rows, np.float32), offsets, count),
-        codes=_repeated(_columns(codes, rows, np.int32), offsets, count),
-        offsets=np.concatenate([[0], np.cumsum(np.repeat(lengths, count))]),
-        static_numeric=np.repeat(_static(facts, columns, first_rows), count, axis=0),
-        static_codes=_static_codes(facts, columns, first_rows, count),
+        target=grid.interleaved(targets),
+        numeric=grid.repeated(_columns(numeric, grid.steps, np.float32), count),
+        codes=grid.repeated(_columns(codes, grid.steps, np.int32), count),
+        offsets=np.concatenate([[0], np.cumsum(np.repeat(grid.lengths, count))]),
+        static_numeric=np.repeat(_static(facts, columns, grid.first_rows), count, axis=0),
+        static_codes=_static_codes(facts, columns, grid.first_rows, count),
         calendar=calendar,
         calendar_start=np.repeat(calendar_start, count),
-        error_scale=np.full(len(names) * count, np.nan),
+        error_scale=np.full(len(grid.names) * count, np.nan),
     )
     return Upcoming(
         panel,
-        item_ids=[name for name in names for _ in facts.targets],
-        targets=facts.targets * len(names),
-        starts_N=np.repeat(stamps[first_rows], count),
+        item_ids=[name for name in grid.names for _ in facts.targets],
+        targets=facts.targets * len(grid.names),
+        starts_N=np.repeat(starts, count),
         ends_N=ends.reshape(-1),
     )
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where rows in any order lie among the steps of all items, one item after the other.
+
+    ``names`` are the items', ``first_rows`` the row of each one's first step, ``lengths`` their steps. The row
+    ``order[i]`` lies at the step ``place[i]``.
+    """
+
+    names: list[str]
+    first_rows: np.ndarray
+    lengths: np.ndarray
+    order: np.ndarray
+    place: np.ndarray
+
+    @classmethod
+    def of(cls, facts: Facts, item_ids: np.ndarray, stamps: np.ndarray) -> _Grid:
+        names, item = np.unique(item_ids, return_inverse=True)
+        order = np.lexsort((stamps, item))
+        item = item[order]
+        first_rows = order[np.flatnonzero(np.diff(item, prepend=-1))]
+        step = Frequency.parse(facts.frequency).steps_from(stamps[first_rows][item], stamps[order])
+        for wrong, rule in (
+            (step < 0, f"stamps must lie on the model's grid of {facts.frequency}"),
+            ((np.diff(item, prepend=-1) == 0) & (np.diff(step, prepend=-1) == 0), "an item's stamps must differ"),
+        ):
+            if wrong.any():
+                row = order[np.flatnonzero(wrong)[0]]
+                stamp = stamps[row] if facts.integer_time else stamps[row].astype("datetime64[us]")
+                raise ValueError(f"{rule} (got {stamp} of '{item_ids[row]}'): leave that row out or mend it")
+        lengths = np.zeros(len(names), np.int64)
+        np.maximum.at(lengths, item, step + 1)
+        place = (np.cumsum(lengths) - lengths)[item] + step
+        return cls([str(name) for name in names], first_rows, lengths, order, place)
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """Where each item's steps begin, and at last where they all end."""
+        return np.concatenate([[0], np.cumsum(self.lengths)])
+
+    @property
+    def steps(self) -> int:
+        return int(self.lengths.sum())
+
+    def require_dense(self, rows: int) -> None:
+        """Refuse a few rows with many steps between them: each step takes memory, whether it has a row or not."""
+        if self.steps > max(MOST_STEPS, MOST_GAPS * rows):
+            longest = int(self.lengths.argmax())
+            raise ValueError(
+                f"at most {MOST_GAPS} steps may be missing for each row (got {rows:,} rows over {self.steps:,} steps, "
+                f"{self.lengths[longest]:,} of them of '{self.names[longest]}'): check the stamps"
+            )
+
+    def spread(self, values: np.ndarray, empty: float, dtype: type) -> np.ndarray:
+        """Return the values of rows at their steps, and ``empty`` where there is no row."""
+        out: np.ndarray = np.full(self.steps, empty, dtype)
+        out[self.place] = values[self.order]
+        return out
+
+    def last_observed(self, target: np.ndarray) -> np.ndarray:
+        """Return how many steps each item has up to its last value of ``target``."""
+        within = np.arange(len(target)) - np.repeat(self.offsets[:-1], self.lengths) + 1
+        return np.maximum.reduceat(np.where(np.isnan(target), 0, within), self.offsets[:-1])
+
+    def interleaved(self, targets: list[np.ndarray]) -> np.ndarray:
+        """Put the targets of an item one after the other, as they are series of their own."""
+        if len(targets) == 1:
+            return targets[0]
+        return np.concatenate([target[a:b] for a, b in self._spans() for target in targets])
+
+    def repeated(self, values: np.ndarray, count: int) -> np.ndarray:
+        """Repeat each item's rows ``count`` times."""
+        if count == 1:
+            return values
+        return np.concatenate([values[a:b] for a, b in self._spans() for _ in range(count)])
+
+    def _spans(self) -> Iterator[tuple[int, int]]:
+        return zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True)
 
 
 def _require_sound(item_ids: np.ndarray, stamps: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
@@ -112,63 +180,30 @@ def _require_sound(item_ids: np.ndarray, stamps: np.ndarray, columns: Mapping[st
             raise ValueError(f"{rule} (got {values[row]} of '{item}'): leave that row out or mend it")
 
 
-def _on_grid(
-    facts: Facts, item_ids: np.ndarray, stamps: np.ndarray
-) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """Return item names, each one's first row, the order of rows by item and time, and the step of each in it."""
-    names, item = np.unique(item_ids, return_inverse=True)
-    order = np.lexsort((stamps, item))
-    first_rows = order[np.flatnonzero(np.diff(item[order], prepend=-1))]
-    step = Frequency.parse(facts.frequency).steps_from(stamps[first_rows][item[order]], stamps[order])
-    for wrong, rule in (
-        (step < 0, f"stamps must lie on the model's grid of {facts.frequency}"),
-        ((np.diff(item[order], prepend=-1) == 0) & (np.diff(step, prepend=-1) == 0), "an item's stamps must differ"),
-    ):
-        if wrong.any():
-            row = order[np.flatnonzero(wrong)[0]]
-            stamp = stamps[row] if facts.integer_time else stamps[row].astype("datetime64[us]")
-            raise ValueError(f"{rule} (got {stamp} of '{item_ids[row]}'): leave that row out or mend it")
-    return [str(name) for name in names], first_rows, order, step
-
-
-def _require_dense(names: list[str], lengths: np.ndarray, rows: int) -> None:
-    """Refuse a few rows with many steps between them: each step takes memory, whether it has a row or not."""
-    if (steps := int(lengths.sum())) > max(MOST_STEPS, MOST_GAPS * rows):
-        longest = int(lengths.argmax())
-        raise ValueError(
-            f"at most {MOST_GAPS} steps may be missing for each row (got {rows:,} rows over {steps:,} steps, "
-            f"{lengths[longest]:,} of them of '{names[longest]}'): check the stamps"
-        )
-
-
-def _ends(names: list[str], targets: list[np.ndarray], offsets: np.ndarray) -> np.ndarray:
+def _ends(grid: _Grid, targets: list[np.ndarray]) -> np.ndarray:
     """Return the first step to predict of each item and target: int64 ``[items, targets]``."""
-    ends = np.stack([_last_observed(target, offsets) for target in targets], axis=1)
+    ends = np.stack([grid.last_observed(target) for target in targets], axis=1)
     if (ends == 0).any():
-        missing = names[int(np.flatnonzero((ends == 0).any(axis=1))[0])]
+        missing = grid.names[int(np.flatnonzero((ends == 0).any(axis=1))[0])]
         raise ValueError(
             f"every series must have an observed target (got none for '{missing}'): leave it out or give its history"
         )
     return ends
 
 
-def _last_observed(target: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    within = np.arange(len(target)) - np.repeat(offsets[:-1], np.diff(offsets)) + 1
-    return np.maximum.reduceat(np.where(np.isnan(target), 0, within), offsets[:-1])
-
-
-def _require_known(facts: Facts, names: list[str], lengths: np.ndarray, ends: np.ndarray) -> None:
+def _require_known(facts: Facts, grid: _Grid, ends: np.ndarray) -> None:
     """Refuse series whose known covariates end before the horizon does."""
     encoding = facts.encoding
     known = encoding.known_numeric + encoding.known_categorical
     if not known:
         return
-    lacking = np.flatnonzero(lengths < ends.max(axis=1) + facts.horizon)
+    lacking = np.flatnonzero(grid.lengths < ends.max(axis=1) + facts.horizon)
     if len(lacking):
         item = int(lacking[0])
+        given = grid.lengths[item] - ends[item].max()
         raise ValueError(
-            f"known covariates {known} must reach {facts.horizon} steps past the last target (got "
-            f"{lengths[item] - ends[item].max()} for '{names[item]}'): add rows for the horizon, with the target empty"
+            f"known covariates {known} must reach {facts.horizon} steps past the last target (got {given} for "
+            f"'{grid.names[item]}'): add rows for the horizon, with the target empty"
         )
 
 
@@ -185,20 +220,6 @@ def _calendar(facts: Facts, starts: np.ndarray, lengths: np.ndarray) -> tuple[np
 
 def _columns(columns: list[np.ndarray], rows: int, dtype: type) -> np.ndarray:
     return np.stack(columns, axis=1) if columns else np.zeros((rows, 0), dtype)
-
-
-def _interleaved(targets: list[np.ndarray], offsets: np.ndarray) -> np.ndarray:
-    """Put the targets of an item one after the other, as they are series of their own."""
-    spans = zip(offsets[:-1], offsets[1:], strict=True)
-    return np.concatenate([target[a:b] for a, b in spans for target in targets])
-
-
-def _repeated(values: np.ndarray, offsets: np.ndarray, count: int) -> np.ndarray:
-    """Repeat each item's rows for each target."""
-    if count == 1:
-        return values
-    spans = zip(offsets[:-1], offsets[1:], strict=True)
-    return np.concatenate([values[a:b] for a, b in spans for _ in range(count)])
 
 
 def _static(facts: Facts, columns: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
