@@ -58,7 +58,10 @@ class SeriesData(Config):
         description="A CSV or parquet file, a glob, a hive-partitioned folder, an fsspec URL, or a SQL query.",
     )
     target: Columns = Field(title="Target columns", min_length=1)
-    timestamp: str = Field(title="Time column", description="Dates, date-times, or an integer index.")
+    timestamp: str = Field(title="Time column", description="Dates, date-times, or whole numbers.")
+    timestamp_unit: Literal["s", "ms", "us", "ns"] | None = Field(
+        None, title="Unit of whole numbers", description="If they count the time since 1970, UTC; none: an index."
+    )
     item_id: Columns = Field(
         [], title="Item columns", description="What tells one series from another; none: one series."
     )

@@ -38,6 +38,8 @@ RULES: dict[str, tuple[str, str]] = {
         "give them with an offset or in UTC",
     ),
     "time_zone": ("data.time_zone must fit the stamps", "{remedy}"),
+    "timestamp_unit": ("data.timestamp_unit must fit the stamps", "{remedy}"),
+    "epoch": ("whole numbers of {column} are an index, which has no calendar", ""),
     "infinite": (
         f"column {{column}} must be finite, and below {LARGEST:g} in size",
         "mend the values or set data.{key}infinite: null",

@@ -2,7 +2,8 @@
 
 A stamp with an offset is an instant, and is kept in UTC or in ``time_zone``. A stamp without one is a wall clock's:
 with ``time_zone`` that zone's, else nobody's. Midnight stands for a day, so where clocks change at midnight it is the
-day's first instant; any other wall-clock time that does not exist, or exists twice, is refused.
+day's first instant; any other wall-clock time that does not exist, or exists twice, is refused. Whole numbers are an
+index, unless a unit is named: then they are instants, counted from 1970 in UTC.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ from typing import Literal
 import polars as pl
 
 _ISO = r"^(\d{4}-\d{2}(?:-\d{2})?)(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?) ?(Z|[+-]\d{2}(?::?\d{2})?)?)?$"
-_INTEGER = r"^[+-]?\d{1,18}$"
+_INTEGER = r"^[+-]?\d{1,19}$"
+
+Unit = Literal["s", "ms", "us", "ns"]
+PER_SECOND: dict[Unit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+CENTURY = (946_684_800, 4_102_444_800)
+"""Seconds from 1970 to 2000 and to 2100: an index does not run between them, nor between thousands of them."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +30,13 @@ class Clock:
         kind: what they are: whole numbers, wall-clock times, or instants.
         zone: the zone of the result, if any.
         text: they are text.
+        unit: of whole numbers that are instants.
     """
 
     kind: Literal["integer", "wall", "instant"]
     zone: str | None
     text: bool
+    unit: Unit | None = None
 
     @property
     def dtype(self) -> pl.DataType:
@@ -38,6 +46,9 @@ class Clock:
         """Return ``value`` as canonical stamps; null where it is not one."""
         if self.kind == "integer":
             return value.cast(pl.Int64, strict=False)
+        if self.unit is not None:
+            instants = parse_epoch(value.cast(pl.Int64, strict=False), self.unit)
+            return instants.dt.convert_time_zone(self.zone or "UTC")
         if self.kind == "instant":
             instants = parse_instants(value) if self.text else value.cast(pl.Datetime("us", "UTC"))
             return instants.dt.convert_time_zone(self.zone or "UTC")
@@ -46,7 +57,7 @@ class Clock:
 
 
 def is_integer(value: pl.Expr) -> pl.Expr:
-    return value.str.contains(_INTEGER)
+    return value.str.contains(_INTEGER) & value.cast(pl.Int64, strict=False).is_not_null()
 
 
 def parse_wall(value: pl.Expr) -> pl.Expr:
@@ -69,6 +80,17 @@ def parse_offset(value: pl.Expr) -> pl.Expr:
 def parse_instants(value: pl.Expr) -> pl.Expr:
     """Return the instants of ISO text with offsets, in UTC."""
     return (parse_wall(value) - pl.duration(minutes=parse_offset(value))).dt.replace_time_zone("UTC")
+
+
+def parse_epoch(value: pl.Expr, unit: Unit) -> pl.Expr:
+    """Return the instants of whole numbers that count from 1970, in UTC; a part of a microsecond is cut off."""
+    return pl.from_epoch(value, unit).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def epoch_unit(least: int, most: int) -> Unit | None:
+    """Return the unit in which whole numbers from ``least`` to ``most`` all lie in this century; None: an index."""
+    first, last = CENTURY
+    return next((u for u, count in PER_SECOND.items() if first * count <= least and most < last * count), None)
 
 
 def localise(naive: pl.Expr, zone: str) -> pl.Expr:

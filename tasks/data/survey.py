@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,12 +19,14 @@ from tasks.data.contract import Ledger, severity
 from tasks.data.files import reading
 from tasks.data.roles import check_roles, used_columns, value_columns
 from tasks.data.sources import Source
-from tasks.data.stamps import Clock
+from tasks.data.stamps import PER_SECOND, Clock, Unit
 
 if TYPE_CHECKING:
     from tasks.ingest import SeriesData
 
 ONE_SERIES = "series"
+LAST_SECOND = 253_402_300_799
+"""Of the year 9999, since 1970."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,10 @@ def _counts(layout: Layout) -> Iterator[tuple[str, pl.Expr]]:
         yield "stamp:offset", offset.count()
         yield "stamp:least", offset.min()
         yield "stamp:most", offset.max()
+        stamp = pl.when(stamps.is_integer(stamp)).then(stamp.cast(pl.Int64, strict=False))
+    if _is_text(config.timestamp, layout) or layout.schema[config.timestamp].is_integer():
+        yield "stamp:first", stamp.min().cast(pl.Int64, strict=False)
+        yield "stamp:last", stamp.max().cast(pl.Int64, strict=False)
 
 
 def _is_categorical(column: str, layout: Layout, counts: dict[str, Any]) -> bool:
@@ -174,11 +181,40 @@ def _choose_clock(layout: Layout, counts: dict[str, Any], ledger: Ledger) -> Clo
         clock = Clock("instant", zone or dtype.time_zone, False)
     else:
         clock = Clock("wall", zone, False)
-    if clock.kind == "integer" and zone is not None:
-        ledger.add(
-            "time_zone", "error", column, said="{what} for an integer index", what=repr(zone), remedy="leave it out"
-        )
+    unit = layout.config.timestamp_unit
+    if clock.kind != "integer":
+        if unit is not None:
+            ledger.add(
+                "timestamp_unit", "error", column, said="{what} for dates", what=repr(unit), remedy="leave it out"
+            )
+        return clock
+    first, last = counts["stamp:first"], counts["stamp:last"]
+    if unit is not None:
+        _check_unit(column, unit, first, last, ledger)
+        return Clock("instant", zone or "UTC", clock.text, unit)
+    if zone is not None:
+        remedy = "leave it out, or set data.timestamp_unit if they count the time since 1970"
+        ledger.add("time_zone", "error", column, said="{what} for an integer index", what=repr(zone), remedy=remedy)
+    elif first is not None and (unit := stamps.epoch_unit(first, last)) is not None:
+        _report_epoch(column, unit, first, last, ledger)
     return clock
+
+
+def _check_unit(column: str, unit: Unit, first: int | None, last: int | None, ledger: Ledger) -> None:
+    most = LAST_SECOND * PER_SECOND[unit]
+    for stamp in (first, last):
+        if stamp is not None and abs(stamp) > most:
+            what = f"{stamp} in the unit {unit!r}, which is no date before the year 10000"
+            remedy = f"name the unit in which they count: {', '.join(PER_SECOND)}"
+            ledger.add("timestamp_unit", "error", column, said="{what}", what=what, remedy=remedy)
+            return
+
+
+def _report_epoch(column: str, unit: Unit, first: int, last: int, ledger: Ledger) -> None:
+    days = [datetime.fromtimestamp(stamp // PER_SECOND[unit], UTC).date() for stamp in (first, last)]
+    said = "{what}, which run from " + f"{days[0]} to {days[1]} if they count the time since 1970"
+    action = f"taken as an index; data.timestamp_unit: {unit} would read them as times"
+    ledger.add("epoch", "warning", column, said=said, what=f"{first} to {last}", action=action)
 
 
 def _clock_of_text(column: str, zone: str | None, counts: dict[str, Any], ledger: Ledger) -> Clock:
@@ -254,10 +290,11 @@ def _check_stamps(layout: Layout, counts: dict[str, Any], ledger: Ledger) -> Non
         places = _places(layout, column, stamp.is_null())
         ledger.add("null_timestamp", "error", column, count=count, examples=places, said="{count} nulls")
     if clock.text:
-        readable = "stamp:integer" if clock.kind == "integer" else "stamp:iso"
-        what = "whole numbers" if clock.kind == "integer" else "ISO dates or date-times"
+        whole = clock.kind == "integer" or clock.unit is not None
+        readable = "stamp:integer" if whole else "stamp:iso"
+        what = "whole numbers" if whole else "ISO dates or date-times"
         if count := layout.rows - counts[f"null:{column}"] - counts[readable]:
-            good = stamps.is_integer(stamp) if clock.kind == "integer" else stamps.parse_wall(stamp).is_not_null()
+            good = stamps.is_integer(stamp) if whole else stamps.parse_wall(stamp).is_not_null()
             places = _places(layout, column, stamp.is_not_null() & ~good)
             ledger.add(
                 "unparsable_stamp",

@@ -57,6 +57,21 @@ REFUSED = {
     ),
     "unknown zone": (STEPS, {"time_zone": "Europe/Atlantis"}, ["'Europe/Atlantis'", "IANA"]),
     "zone of an index": (["t,y", "1,1", "2,2"], {"item_id": [], "time_zone": "UTC"}, ["'UTC' for an integer index"]),
+    "unit of dates": (
+        STEPS,
+        {"timestamp_unit": "s"},
+        ["data.timestamp_unit must fit", "'s' for dates", "leave it out"],
+    ),
+    "too coarse a unit": (
+        ["t,y", "1704067200000,1", "1704070800000,2"],
+        {"item_id": [], "timestamp_unit": "s"},
+        ["1704067200000 in the unit 's'", "before the year 10000", "s, ms, us, ns"],
+    ),
+    "text among whole numbers": (
+        ["t,y", "1704067200,1", "2024-01-01T01:00,2", "1704074400,3"],
+        {"item_id": [], "timestamp_unit": "s"},
+        ["whole numbers", "'2024-01-01T01:00' in row 2"],
+    ),
     "skipped hour": (
         ["t,y", "2024-03-31T01:00,1", "2024-03-31T02:30,1", "2024-03-31T03:00,1"],
         {"item_id": [], "time_zone": "Europe/Berlin"},

@@ -117,6 +117,30 @@ def test_days_of_a_zone_keep_local_midnight_even_where_it_is_skipped(csv, ingest
     assert ingested.finding("gaps")["examples"] == ["series at 2018-11-06T00:00-02:00"]
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_whole_numbers_with_a_unit_are_times_and_without_one_an_index_with_a_warning(
+    unit, form, tmp_path, ingest
+) -> None:
+    hours = pl.datetime_range(datetime(2024, 3, 30), datetime(2024, 4, 1), "1h", time_zone="UTC", eager=True)
+    counted = pl.DataFrame({"t": hours.dt.epoch(unit), "y": range(len(hours))})
+    path = tmp_path / f"hours.{form}"
+    counted.write_csv(path) if form == "csv" else counted.write_parquet(path)
+    for zone in (None, "Europe/Berlin"):
+        ingested = ingest(path, timestamp_unit=unit, time_zone=zone)
+        assert ingested.rows["timestamp"].to_list() == hours.to_list()
+        assert (ingested.facts["frequency"], ingested.facts["time_zone"]) == ("1h", zone or "UTC")
+        assert "epoch" not in ingested.checks()
+    index = ingest(path)
+    assert index.rows["timestamp"].to_list() == counted["t"].to_list()
+    assert "2024-03-30 to 2024-04-01 if they count" in index.finding("epoch")["message"]
+    assert f"data.timestamp_unit: {unit}" in index.finding("epoch")["action"]
+
+
+def test_years_and_other_small_numbers_are_no_times(csv, ingest) -> None:
+    assert "epoch" not in ingest(csv("t,y", *(f"{year},1" for year in range(1950, 2020)))).checks()
+
+
 def test_wall_clock_of_a_zone_is_read_as_its_instants(csv, ingest) -> None:
     path = csv("t,y", "2024-07-01T01:00,1", "2024-07-01T02:00,2")
     first = ingest(path, time_zone="Europe/Berlin").rows["timestamp"][0]
