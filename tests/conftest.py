@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +18,12 @@ from typing import Any
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from carousel import services
 from tasks.environment import Environment
 
+ROOT = Path(__file__).parents[1]
 START_LIMIT = 400.0
 FEW_WORKERS = {"CAROUSEL_WORKERS": "1"}
 """For searches of two tiny trials: a second worker takes longer to start than they take."""
@@ -84,10 +87,37 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
+INITIALISE = """
+import asyncio
+from tasks.environment import environment, quiet
+quiet(environment())
+environment().prefect_home.mkdir(parents=True)
+from prefect.server.database import provide_database_interface
+asyncio.run(provide_database_interface().create_db())
+from tasks.registry import client
+client()
+"""
+
+
 @pytest.fixture(scope="session")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of which both databases have their tables and nothing else: made once, as that takes ten seconds."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    home, draft = shared / "empty_home", shared / "empty_home.draft"
+    with FileLock(shared / "empty_home.lock"):
+        if not home.exists():
+            env = {**os.environ, "CAROUSEL_HOME": str(draft)}
+            subprocess.run([sys.executable, "-c", INITIALISE], cwd=ROOT, env=env, check=True)
+            draft.rename(home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory, empty_home: Path) -> Iterator[Up]:
     """The servers that all tests of the session share."""
-    with started(tmp_path_factory.mktemp("up")) as running:
+    with started(tmp_path_factory.mktemp("up"), empty_home) as running:
         yield running
 
 
@@ -102,9 +132,14 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def started(directory: Path, *options: str, **more: str) -> Iterator[Up]:
-    """Run ``carousel up OPTIONS`` on free ports in ``directory``, with its home there and ``more`` variables."""
+def started(directory: Path, like: Path | None = None, *options: str, **more: str) -> Iterator[Up]:
+    """Run ``carousel up OPTIONS`` on free ports in ``directory``, with its home there and ``more`` variables.
+
+    The home is a copy of the one that it is ``like``, or a new one.
+    """
     home = directory / "home"
+    if like is not None:
+        shutil.copytree(like, home)
     ports = ["--prefect-port", str(services.free_port()), "--mlflow-port", str(services.free_port())]
     command = [
         sys.executable,
@@ -115,9 +150,7 @@ def started(directory: Path, *options: str, **more: str) -> Iterator[Up]:
         *options,
     ]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "CAROUSEL_"))}
-    variables = (
-        {**inherited, "CAROUSEL_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])} | FEW_WORKERS | more
-    )
+    variables = {**inherited, "CAROUSEL_HOME": str(home), "PYTHONPATH": str(ROOT)} | FEW_WORKERS | more
     with (directory / "up.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=directory, env=variables, stdout=log, stderr=log)
     try:

@@ -14,10 +14,9 @@ from tiny import write_experiment, write_panel
 
 from carousel import services
 from tasks.environment import Environment
-from tests.conftest import FEW_WORKERS
+from tests.conftest import FEW_WORKERS, ROOT
 
 Start = Callable[..., subprocess.Popen[str]]
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -27,27 +26,11 @@ def experiment(tmp_path: Path) -> Path:
     return write_experiment(tmp_path, {})
 
 
-INITIALISE = """
-from tasks.environment import environment, quiet
-quiet(environment())
-from tasks.registry import client
-client()
-"""
-
-
 @pytest.fixture(scope="session")
-def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose registry has its tables and nothing else, made once: that takes seconds."""
-    home = tmp_path_factory.mktemp("empty") / "mlruns"
-    env = {**os.environ, "CAROUSEL_HOME": str(home)}
-    subprocess.run([sys.executable, "-c", INITIALISE], cwd=ROOT, env=env, check=True)
-    return home
-
-
-@pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server of Prefect; a run that has none starts one of its own, which takes ten seconds."""
-    server, url = services._start_temporary(Environment(home=tmp_path_factory.mktemp("prefect")))
+def prefect_api(tmp_path_factory: pytest.TempPathFactory, empty_home: Path) -> Iterator[str]:
+    """The address of a server of Prefect; a run that has none starts one of its own, which takes seconds."""
+    home = shutil.copytree(empty_home, tmp_path_factory.mktemp("prefect") / "home")
+    server, url = services._start_temporary(Environment(home=home))
     yield url
     server.stop()
 

@@ -23,8 +23,8 @@ KNOWN = "operator:correct horse"
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    with started(tmp_path_factory.mktemp("guarded"), "--host", "0.0.0.0", CAROUSEL_AUTH=KNOWN) as running:
+def guarded(tmp_path_factory: pytest.TempPathFactory, empty_home: Path) -> Iterator[Up]:
+    with started(tmp_path_factory.mktemp("guarded"), empty_home, "--host", "0.0.0.0", CAROUSEL_AUTH=KNOWN) as running:
         yield running
 
 

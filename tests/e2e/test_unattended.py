@@ -28,9 +28,9 @@ TAKEN_UP = timedelta(minutes=2)
 
 
 @pytest.fixture(scope="module")
-def unattended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def unattended(tmp_path_factory: pytest.TempPathFactory, empty_home: Path) -> Iterator[Up]:
     """Servers of this file's own: it kills them."""
-    with started(tmp_path_factory.mktemp("unattended")) as running:
+    with started(tmp_path_factory.mktemp("unattended"), empty_home) as running:
         yield running
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from tasks.environment import Environment
 
 
 @pytest.fixture(scope="session")
-def servers_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def servers_home(tmp_path_factory: pytest.TempPathFactory, empty_home: Path) -> Path:
     """Where the servers of ``running`` keep everything."""
-    return tmp_path_factory.mktemp("servers")
+    return shutil.copytree(empty_home, tmp_path_factory.mktemp("servers") / "home")
 
 
 @pytest.fixture(scope="session")

@@ -112,8 +112,10 @@ def test_programs_and_own_pages_may_change_what_they_like(running: Addresses) ->
     assert {"own-0", "own-1", "own-2"} <= set(flows(running))
 
 
-def test_the_server_of_a_single_run_is_closed_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    env = Environment(home=tmp_path)
+def test_the_server_of_a_single_run_is_closed_as_well(
+    tmp_path: Path, empty_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = Environment(home=shutil.copytree(empty_home, tmp_path / "home"))
     monkeypatch.setenv("PREFECT_HOME", str(env.prefect_home))
     monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     server, url = services._start_temporary(env)

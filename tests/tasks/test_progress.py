@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -55,9 +57,9 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, empty_home: Path) -> Iterator[Server]:
     place = tmp_path_factory.mktemp("progress")
-    started = Server(Environment(home=place / "server"))
+    started = Server(Environment(home=shutil.copytree(empty_home, place / "server")))
     with temporary_settings({PREFECT_API_URL: started.api, PREFECT_HOME: place / "client"}):
         yield started
         # What waits to be sent would hold up the end of the tests for minutes once the server is gone.
