@@ -7,6 +7,7 @@ MLflow and Prefect give them.
 from __future__ import annotations
 
 import os
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -96,3 +97,5 @@ def quiet(env: Environment) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    # A section of an experiment is called so, and nobody calls the method that pydantic's classes have of that name.
+    warnings.filterwarnings("ignore", 'Field name "register" .* shadows', UserWarning)

@@ -39,6 +39,12 @@ def test_help_costs_less_than_300_milliseconds_of_a_processor() -> None:
     assert min(took) < 0.3
 
 
+def test_a_notebook_that_imports_a_flow_is_told_nothing() -> None:
+    imports = "from flows.pipeline import pipeline; from flows.launch import launch; import tasks.experiment_file"
+    told = subprocess.run([sys.executable, "-c", imports], capture_output=True, text=True, check=True)
+    assert told.stdout + told.stderr == ""
+
+
 def test_check_says_what_a_run_would_do_and_keeps_nothing(
     experiment: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
