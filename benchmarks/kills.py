@@ -33,14 +33,14 @@ from tasks import studies
 
 RESULT = Path(__file__).parent / "results" / "kills.json"
 ROOT = Path(__file__).parents[1]
-TRIALS = 80
+TRIALS = 60
 SEARCH = f"""
 import json, sys
 from tasks.references import Dataset
 from tasks.search import search_models
 from tasks.search_config import SearchConfig
 space = {{"core": ["stacked_lstm"], "hidden_size": [64], "patch_length": [4], "head": ["direct"], "batch_size": [64]}}
-config = SearchConfig(time_budget="1h", max_trials={TRIALS}, max_steps=4000, space=space)
+config = SearchConfig(time_budget="1h", max_trials={TRIALS}, max_steps=1600, space=space)
 search_models.fn(Dataset(**json.loads(sys.argv[1])), config)
 """
 

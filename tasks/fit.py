@@ -12,7 +12,7 @@ from typing import Any, Literal
 from prefect import task
 from pydantic import ConfigDict, Field
 
-from tasks import children, ensemble, store
+from tasks import children, ensemble, refit, store
 from tasks.config import Config
 from tasks.environment import environment
 from tasks.errors import InputError, worth_retrying
@@ -25,13 +25,9 @@ from tasks.pulse import DIRECTORY, Watch
 from tasks.references import MANIFEST, Dataset, Model, StudyResult
 from tasks.reporting.failure import explain_stage
 
-VERSION = 4
+VERSION = 5
 SPARE = 2.0
 """Seconds of the time budget that are left for writing the result."""
-REFIT_SHARE, FEWEST_REFIT = 0.3, 20
-"""Steps that a trial goes on for on all data: a share of those that it has taken, but no fewer than some."""
-PROBE_SHARE = 0.25
-"""Share of a member's steps after which newer and older data are compared."""
 LOG = 40
 """Lines of the log that a failure quotes: torchrun's summary, and before it what the ranks said."""
 
@@ -81,9 +77,9 @@ class FitConfig(Config):
 def fit_model(dataset: Dataset, study: StudyResult, fit: FitConfig) -> Model:
     """Choose the trials of ``study`` that predict best together, and train them on, with all before the sealed part.
 
-    It takes no longer than the search left of the time budget: a member that is not trained by then is the trial
-    itself, as the search has left it. A killed fit goes on from its last checkpoint, on any machine that shares the
-    store; members that were trained stand.
+    It takes no longer than the search left of the time budget. Where that does not suffice, members take fewer steps;
+    one that comes to less than half of its steps is the trial itself, as the search has left it. A killed fit goes on
+    from its last checkpoint, on any machine that shares the store; members that were trained stand.
 
     Raises:
         InputError: no trial is within the limits on parameters and latency.
@@ -194,15 +190,20 @@ def _write_jobs(
     work: Path,
 ) -> list[dict[str, Any]]:
     """Write ``jobs.json``: a training for each trial of the ensemble, those that count most first."""
+    trials = [trial for trial, _ in parts]
+    compared = refit.compared(trials) if fit.refit == "auto" else None
+    # By the time that the whole fit has, not by what is left of it: one that was killed goes on as it would have.
+    goals = refit.goals(trials, compared, times[1] - times[0], _abreast(len(parts)))
     jobs = [
         {
-            "recipe": _continued(trial["recipe"]),
+            "recipe": trial["recipe"] | {"training": trial["recipe"]["training"] | {"steps": goal.steps}},
+            "enough": goal.enough,
             "start": str(study / trial["checkpoint"]),
             "seed": fit.seed + member,
             "checkpoints": str(work / f"checkpoints-{member}"),
             "weights": str(work / f"member-{member}.safetensors"),
         }
-        for member, (trial, _) in enumerate(parts)
+        for member, (trial, goal) in enumerate(zip(trials, goals, strict=True))
     ]
     described = {
         "kind": problem,
@@ -210,7 +211,7 @@ def _write_jobs(
         "dataset": str(source),
         "work": str(work),
         "jobs": jobs,
-        "probe": _probe(parts, search["seed"], work) if fit.refit == "auto" else None,
+        "probe": _probe(compared, search["seed"], work) if compared else None,
         "precision": fit.precision,
         "accumulate": fit.accumulate,
         "checkpoint_every": fit.checkpoint_every,
@@ -222,32 +223,24 @@ def _write_jobs(
     return jobs
 
 
-def _continued(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return ``recipe`` with the steps that a trial of it goes on for."""
-    steps = max(FEWEST_REFIT, round(REFIT_SHARE * recipe["training"]["steps"]))
-    return recipe | {"training": recipe["training"] | {"steps": steps}}
-
-
-def _probe(parts: list[tuple[dict[str, Any], int]], seed: int, work: Path) -> dict[str, Any] | None:
-    """Return what to compare newer and older data by: the first trial that began from nothing, if there is one."""
-    trial = next((trial for trial, _ in parts if not trial["continued"]), None)
-    if trial is None:
-        return None
-    values = {int(step): value for step, value in trial["values"].items()}
-    early = min(step for step in values if step >= PROBE_SHARE * trial["recipe"]["training"]["steps"])
-    told = {"recipe": trial["recipe"], "steps": early, "known": values[early]}
+def _probe(compared: refit.Compared, seed: int, work: Path) -> dict[str, Any]:
+    """Return what to compare newer and older data by."""
+    told = {"recipe": compared.recipe, "steps": compared.steps, "known": compared.value}
     return told | {"seed": seed, "result": str(work / "older.json")}
+
+
+def _abreast(jobs: int) -> int:
+    """Return how many trainings run at a time: over several devices one, on one device a processor each."""
+    env = environment()
+    return min(jobs, 1 if together(env.devices) else env.workers)
 
 
 def _run(jobs: list[dict[str, Any]], work: Path, deadline: float) -> None:
     """Run the jobs in processes that take one after the other, until all are done or time is up."""
     for claim in work.glob("*.claim"):
         claim.unlink()
-    env = environment()
-    # On one device members train side by side, a processor each; over several devices one after the other.
-    abreast = min(len(jobs), 1 if together(env.devices) else env.workers)
-    watch = Watch(work / "signs", env.patience)
-    workers = [_start_worker(work, place, watch) for place in range(abreast)]
+    watch = Watch(work / "signs", environment().patience)
+    workers = [_start_worker(work, place, watch) for place in range(_abreast(len(jobs)))]
     began = time.time()
     with children.stopped_at_exit(workers), Progress("fit", max(1, len(jobs))) as progress:
         while any(worker.poll() is None for worker in workers) and time.time() < deadline:

@@ -28,6 +28,8 @@ NODES = "PET_NNODES"
 """torchrun's own variable; where it is set, torchrun's other variables say where the nodes meet."""
 SHUTDOWN = 5
 """Seconds between torchrun's SIGTERM to the ranks that are left and its SIGKILL."""
+WRITING = 1.0
+"""Seconds of the time that are left for writing a member's weights."""
 WAITING = 10
 """How long ranks wait for each other, times the patience: where a rank answers but what it sends never arrives."""
 
@@ -35,12 +37,14 @@ WAITING = 10
 class Job(BaseModel):
     """One member to be trained on from the weights at ``start``.
 
-    ``checkpoints`` is its directory, ``weights`` the safetensors file to write.
+    ``checkpoints`` is its directory, ``weights`` the safetensors file to write: if it has taken ``enough`` steps when
+    time is up.
     """
 
     model_config = ConfigDict(frozen=True)
 
     recipe: dict[str, Any]
+    enough: int
     start: Path
     seed: int
     checkpoints: Path
@@ -163,7 +167,7 @@ def probe(jobs: Jobs, asked: Probe) -> None:
 
 
 def train(jobs: Jobs, job: Job, pulse: Pulse) -> None:
-    """Train the member, from its last checkpoint if there is one; rank 0 writes its weights unless time was up."""
+    """Train the member, from its last checkpoint if there is one; rank 0 writes its weights if it got far enough."""
     from tasks.kinds.registry import kind
 
     job.checkpoints.mkdir(exist_ok=True)
@@ -177,7 +181,7 @@ def train(jobs: Jobs, job: Job, pulse: Pulse) -> None:
     facts |= {"steps": trainer.global_step, "seconds": round(time.time() - began, 2), "digests": _digests(module)}
     if len(set(facts["digests"])) > 1:
         raise RuntimeError(f"the ranks must end with the same weights (got digests {facts['digests']})")
-    if trainer.is_global_zero and trainer.global_step >= job.recipe["training"]["steps"]:
+    if trainer.is_global_zero and trainer.global_step >= job.enough:
         _write(jobs, job, module, facts)
 
 
@@ -189,7 +193,8 @@ def _trainer(jobs: Jobs, job: Job, pulse: Pulse) -> Any:
 
     from models.lightning_checkpoints import Checkpoints
 
-    timer = Timer(timedelta(seconds=max(0.0, jobs.deadline - time.time())), interval="step", verbose=False)
+    left = max(0.0, jobs.deadline - WRITING - time.time())
+    timer = Timer(timedelta(seconds=left), interval="step", verbose=False)
     steps = LambdaCallback(on_train_batch_start=lambda *_: pulse.begin(), on_train_batch_end=lambda *_: pulse.end())
     return lightning.Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",

@@ -21,10 +21,10 @@ from searches import prepared
 from carousel.services import free_port
 from models import bundle
 from models.panel import Panel
-from tasks import children, store
+from tasks import children, refit, store
 from tasks.environment import environment
 from tasks.errors import InputError
-from tasks.fit import FEWEST_REFIT, FitConfig, _probe, _run, _write_jobs, fit_model
+from tasks.fit import FitConfig, _run, _write_jobs, fit_model
 from tasks.fit_files import FitFiles
 from tasks.fit_worker import Jobs, Probe, probe
 from tasks.kinds.forecast_dataset import ForecastDataset
@@ -33,6 +33,9 @@ from tasks.kinds.registry import kind
 from tasks.references import Dataset, StudyResult
 from tasks.search import search_models
 from tasks.search_config import SearchConfig
+
+NEVER = 10**6
+"""Steps that no training here gets to."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,7 @@ def test_members_go_on_from_their_trials_with_all_data(made: Any) -> None:
     dataset, study = made
     model = fit_model.fn(dataset, study, FitConfig(members=3, refit="always"))
     facts = facts_of(model)
-    assert {trained["steps"] for trained in facts["trained"]} == {FEWEST_REFIT}
+    assert {trained["steps"] for trained in facts["trained"]} == {refit.FEWEST}
     kept = [load_file(store.path(study) / trial["checkpoint"]) for trial in trials(study)]
     for path in store.path(model).glob("member-*.safetensors"):
         mine = load_file(path)
@@ -166,14 +169,52 @@ def test_the_probe_trains_without_the_newest_data_and_says_what_it_came_to(made:
 
 
 def test_a_trial_that_began_with_other_weights_is_not_what_older_data_are_compared_by(
-    made: Any, tmp_path: Path
+    made: Any,
 ) -> None:
     first, second, *_ = trials(made[1])
-    asked = _probe([(first | {"continued": True}, 2), (second, 1)], 0, tmp_path)
+    asked = refit.compared([first | {"continued": True}, second])
     assert asked is not None
-    assert asked["recipe"] == second["recipe"]
-    assert asked["known"] == second["values"][str(asked["steps"])]
-    assert _probe([(first | {"continued": True}, 2)], 0, tmp_path) is None
+    assert asked.recipe == second["recipe"]
+    assert asked.value == second["values"][str(asked.steps)]
+    assert refit.compared([first | {"continued": True}]) is None
+
+
+def trial_of(steps: int, seconds: float) -> dict[str, Any]:
+    """Return an entry of ``best.json``: trained for as long, twice as far as to its best step."""
+    values = {str(step): 1.0 for step in (steps // 8, steps // 4, steps // 2, steps, 2 * steps)}
+    recipe = {"training": {"steps": steps}}
+    return {"recipe": recipe, "values": values, "seconds": seconds, "continued": False}
+
+
+def test_members_go_on_for_a_share_of_their_steps_or_as_far_as_time_goes_for_all() -> None:
+    several = [trial_of(1000, 200.0), trial_of(400, 80.0), trial_of(400, 80.0)]
+    ample = refit.goals(several, refit.compared(several), 1000, 2)
+    assert [(goal.steps, goal.enough) for goal in ample] == [(300, 150), (120, 60), (120, 60)]
+    for seconds in (50.0, 60.0, 70.0):
+        goals = refit.goals(several, None, seconds, 1)
+        work = sum(refit.OVERHEAD * 0.1 * goal.steps for goal in goals)
+        assert 0.9 * (seconds - refit.START) < work <= seconds - refit.START
+        assert len({round(goal.steps / full.steps, 2) for goal, full in zip(goals, ample, strict=True)}) == 1
+    longest = refit.goals(several, None, refit.START + 0.6 * refit.OVERHEAD * 30.1, 2)[0]
+    assert longest.steps == 180, "of two at a time the longest counts"
+    assert [goal.steps for goal in refit.goals(several, None, 1.0, 1)] == [goal.enough for goal in ample]
+
+
+def test_a_member_that_is_half_way_when_time_is_up_is_kept_and_one_that_is_not_is_the_trial(
+    made: Any, tmp_path: Path
+) -> None:
+    places, began = (store.path(made[0]), store.path(made[1])), time.time()
+    parts, searched = [(trial, 1) for trial in trials(made[1])[:2]], {"metric": "mase", "seed": 0}
+    times = began, began + 20
+    jobs = _write_jobs(*places, "forecast", parts, searched, FitConfig(refit="always"), times, tmp_path)
+    described = json.loads((tmp_path / "jobs.json").read_text())
+    for job, enough in zip(described["jobs"], (1, NEVER), strict=True):
+        job["enough"], job["recipe"]["training"]["steps"] = enough, NEVER
+    (tmp_path / "jobs.json").write_text(json.dumps(described))
+    _run(jobs, tmp_path, times[1])
+    assert time.time() < times[1] + 1
+    assert [Path(job["weights"]).exists() for job in jobs] == [True, False]
+    assert 1 <= json.loads((tmp_path / "member-0.json").read_text())["steps"] < NEVER
 
 
 def test_two_nodes_train_one_member_together(made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,13 +231,9 @@ def test_two_nodes_train_one_member_together(made: Any, tmp_path: Path, monkeypa
         _run(jobs, tmp_path, time.time() + 120)
         assert other.wait(timeout=30) == 0, (tmp_path / "other.log").read_text()
     facts = json.loads((tmp_path / "member-0.json").read_text())
-    assert facts["steps"] == FEWEST_REFIT
+    assert facts["steps"] == refit.FEWEST
     assert len(facts["digests"]) == 2, "a rank on each node, with the same weights"
     assert len(set(facts["digests"])) == 1
-
-
-NEVER = 10**6
-"""Steps that no training here gets to."""
 
 
 def started(work: Path, steps: int, pool: ThreadPoolExecutor) -> Future[None]:
