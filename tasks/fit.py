@@ -111,9 +111,9 @@ def _fit(
     helps = _newer_data_help(work)
     recipes = [trial["recipe"] for trial, _ in parts]
     weights = [study / trial["checkpoint"] for trial, _ in parts]
-    for member, job in enumerate(jobs):
-        if helps and Path(job["weights"]).exists():
-            weights[member] = Path(job["weights"])
+    refitted = {member: path for member, job in enumerate(jobs) if helps and (path := Path(job["weights"])).exists()}
+    for member, path in refitted.items():
+        weights[member] = path
     for member, path in enumerate(weights):
         (out / f"member-{member}.safetensors").write_bytes(path.read_bytes())
     kind(problem).describe(source, recipes, [count for _, count in parts], out)
@@ -125,6 +125,7 @@ def _fit(
         "value": chosen["value"],
         "best_trial": trials[0]["value"],
         "newer_data_help": helps,
+        "refitted": len(refitted),
         "seconds": round(time.time() - began, 1),
         "trained": trained_facts,
     }

@@ -18,6 +18,7 @@ def costs(model: Model) -> dict[str, float]:
     """Return the size of ``model``, and where the seconds of its search and fit went."""
     made = store.manifest(model)
     costs = {"parameters": float(model.parameters), "members": float(model.members)}
+    costs["members_refitted"] = float(made["facts"]["refitted"])
     if "seconds" in made:
         costs["fit_seconds"] = float(made["seconds"])
     if searched := search_of(model):

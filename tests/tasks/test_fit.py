@@ -69,7 +69,7 @@ def test_members_go_on_from_their_trials_with_all_data(made: Any) -> None:
             if {n: t.shape for n, t in one.items()} == {n: t.shape for n, t in mine.items()}
         ]
         assert 0 < min(changes) < 0.2
-    assert len(facts["trained"]) == facts["members"] == model.members
+    assert len(facts["trained"]) == facts["members"] == facts["refitted"] == model.members
     described = json.loads((store.path(model) / "model.json").read_text())
     assert sum(described["weights"]) <= 3
     loaded = bundle.load(store.path(model))
@@ -97,6 +97,7 @@ def test_no_time_left_makes_a_model_of_the_trials_at_once(made: Any) -> None:
     model = fit_model.fn(dataset, replace(study, seconds_left=0.0), FitConfig(members=2, seed=1))
     assert time.time() - began < 20
     assert facts_of(model)["trained"] == []
+    assert facts_of(model)["refitted"] == 0
     assert bundle.load(store.path(model)).members
 
 

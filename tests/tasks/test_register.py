@@ -123,7 +123,7 @@ def test_the_run_has_metrics_parameters_report_card_and_experiment(
 ) -> None:
     run = client.get_run(version.run_id)
     assert (run.info.status, run.data.tags["carousel.experiment"]) == ("FINISHED", NAME)
-    assert {"test_mase", "last_value_mase", "parameters", "members"} <= set(run.data.metrics)
+    assert {"test_mase", "last_value_mase", "parameters", "members", "members_refitted"} <= set(run.data.metrics)
     assert run.data.metrics["members"] == stages.model.members
     assert run.data.metrics["trials"] == 2
     assert run.data.metrics["search_seconds"] > run.data.metrics["search_seconds_training"] / 2 > 0
