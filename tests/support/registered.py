@@ -130,7 +130,7 @@ def untrained(dataset: Dataset, seed: int, noise: float = 0.0, head: str = "dire
     def write(out: Path) -> dict[str, Any]:
         bundle.write_description(out, "forecast", facts, [forecaster.config])
         bundle.save_weights(forecaster, out / "member-0.safetensors")
-        return {}
+        return {"refitted": 0}
 
     key = store.Key("fit", 1, Made(name=f"untrained {seed} {noise}"), (dataset.fingerprint,))
     store.commit(key, write)
