@@ -31,7 +31,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Compared:
-    """By what newer and older data are compared: a trial of ``recipe`` came to ``value`` after ``steps``."""
+    """A trial of ``recipe`` came to ``value`` in ``steps`` and ``seconds``: what older data are compared by."""
 
     recipe: dict[str, Any]
     steps: int

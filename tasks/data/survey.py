@@ -7,26 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
-from tasks.data import cells, stamps
+from tasks.data import cells, clocks, stamps
 from tasks.data.cells import TEXT
 from tasks.data.contract import Ledger, severity
 from tasks.data.files import reading
 from tasks.data.roles import check_roles, used_columns, value_columns
 from tasks.data.sources import Source
-from tasks.data.stamps import PER_SECOND, Clock, Unit
+from tasks.data.stamps import Clock
 
 if TYPE_CHECKING:
     from tasks.ingest import SeriesData
 
 ONE_SERIES = "series"
-LAST_SECOND = 253_402_300_799
-"""Of the year 9999, since 1970."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ def survey(source: Source, config: SeriesData, ledger: Ledger) -> Layout:
         ledger.raise_errors()
     categorical = [column for column in value_columns(config) if _is_categorical(column, draft, counts)]
     numeric = [column for column in value_columns(config) if column not in categorical]
-    clock = _choose_clock(draft, counts, ledger)
+    clock = clocks.choose_clock(config, schema[config.timestamp], counts, ledger)
     layout = Layout(source, config, schema, clock, tuple(categorical), tuple(numeric), counts["rows"])
     _check_values(layout, counts, ledger)
     _check_stamps(layout, counts, ledger)
@@ -143,17 +139,7 @@ def _counts(layout: Layout) -> Iterator[tuple[str, pl.Expr]]:
         yield f"infinite:{column}", cells.infinite(number).sum()
     stamp = _stamp(config.timestamp, layout)
     yield f"null:{config.timestamp}", stamp.null_count()
-    if _is_text(config.timestamp, layout):
-        offset = stamps.parse_offset(stamp)
-        yield "stamp:integer", stamps.is_integer(stamp).sum()
-        yield "stamp:iso", stamps.parse_wall(stamp).count()
-        yield "stamp:offset", offset.count()
-        yield "stamp:least", offset.min()
-        yield "stamp:most", offset.max()
-        stamp = pl.when(stamps.is_integer(stamp)).then(stamp.cast(pl.Int64, strict=False))
-    if _is_text(config.timestamp, layout) or layout.schema[config.timestamp].is_integer():
-        yield "stamp:first", stamp.min().cast(pl.Int64, strict=False)
-        yield "stamp:last", stamp.max().cast(pl.Int64, strict=False)
+    yield from clocks.counts(stamp, layout.schema[config.timestamp])
 
 
 def _is_categorical(column: str, layout: Layout, counts: dict[str, Any]) -> bool:
@@ -164,86 +150,6 @@ def _is_categorical(column: str, layout: Layout, counts: dict[str, Any]) -> bool
     if layout.source.text:
         return 2 * counts[f"number:{column}"] < counts[f"given:{column}"]
     return _is_text(column, layout)
-
-
-def _choose_clock(layout: Layout, counts: dict[str, Any], ledger: Ledger) -> Clock:
-    column, zone = layout.config.timestamp, layout.config.time_zone
-    dtype = layout.schema[column]
-    if zone is not None and not _zone_exists(zone):
-        remedy = "write an IANA name such as Europe/Berlin, America/New_York or UTC"
-        ledger.add("time_zone", "error", column, said="{what}", what=repr(zone), remedy=remedy)
-        zone = None
-    if isinstance(dtype, TEXT):
-        clock = _clock_of_text(column, zone, counts, ledger)
-    elif dtype.is_integer():
-        clock = Clock("integer", None, False)
-    elif isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
-        clock = Clock("instant", zone or dtype.time_zone, False)
-    else:
-        clock = Clock("wall", zone, False)
-    unit = layout.config.timestamp_unit
-    if clock.kind != "integer":
-        if unit is not None:
-            ledger.add(
-                "timestamp_unit", "error", column, said="{what} for dates", what=repr(unit), remedy="leave it out"
-            )
-        return clock
-    first, last = counts["stamp:first"], counts["stamp:last"]
-    if unit is not None:
-        _check_unit(column, unit, first, last, ledger)
-        return Clock("instant", zone or "UTC", clock.text, unit)
-    if zone is not None:
-        remedy = "leave it out, or set data.timestamp_unit if they count the time since 1970"
-        ledger.add("time_zone", "error", column, said="{what} for an integer index", what=repr(zone), remedy=remedy)
-    elif first is not None and (unit := stamps.epoch_unit(first, last)) is not None:
-        _report_epoch(column, unit, first, last, ledger)
-    return clock
-
-
-def _check_unit(column: str, unit: Unit, first: int | None, last: int | None, ledger: Ledger) -> None:
-    most = LAST_SECOND * PER_SECOND[unit]
-    for stamp in (first, last):
-        if stamp is not None and abs(stamp) > most:
-            what = f"{stamp} in the unit {unit!r}, which is no date before the year 10000"
-            remedy = f"name the unit in which they count: {', '.join(PER_SECOND)}"
-            ledger.add("timestamp_unit", "error", column, said="{what}", what=what, remedy=remedy)
-            return
-
-
-def _report_epoch(column: str, unit: Unit, first: int, last: int, ledger: Ledger) -> None:
-    days = [datetime.fromtimestamp(stamp // PER_SECOND[unit], UTC).date() for stamp in (first, last)]
-    said = "{what}, which run from " + f"{days[0]} to {days[1]} if they count the time since 1970"
-    action = f"taken as an index; data.timestamp_unit: {unit} would read them as times"
-    ledger.add("epoch", "warning", column, said=said, what=f"{first} to {last}", action=action)
-
-
-def _clock_of_text(column: str, zone: str | None, counts: dict[str, Any], ledger: Ledger) -> Clock:
-    if counts["stamp:integer"] > counts["stamp:iso"]:
-        return Clock("integer", None, True)
-    if 0 < counts["stamp:offset"] < counts["stamp:iso"]:
-        naive = counts["stamp:iso"] - counts["stamp:offset"]
-        said = "{count} stamps without an offset beside {what} with one"
-        remedy = "write all stamps with an offset, or none"
-        what = f"{counts['stamp:offset']:,}"
-        ledger.add("mixed_zones", "error", column, count=naive, said=said, what=what, remedy=remedy)
-    elif counts["stamp:offset"] and counts["stamp:least"] != counts["stamp:most"] and zone is None:
-        said = "offsets from {what}"
-        what = f"{_offset(counts['stamp:least'])} to {_offset(counts['stamp:most'])}"
-        remedy = "set data.time_zone to the zone whose clock shapes the data (or to UTC)"
-        ledger.add("mixed_zones", "error", column, said=said, what=what, remedy=remedy)
-    return Clock("instant", zone or "UTC", True) if counts["stamp:offset"] else Clock("wall", zone, True)
-
-
-def _offset(minutes: int) -> str:
-    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
-
-
-def _zone_exists(zone: str) -> bool:
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
 
 
 def _check_values(layout: Layout, counts: dict[str, Any], ledger: Ledger) -> None:
