@@ -242,7 +242,7 @@ def test_two_nodes_train_one_member_together(made: Any, tmp_path: Path, monkeypa
 
 def started(work: Path, steps: int, pool: ThreadPoolExecutor) -> Future[None]:
     described = json.loads((work / "jobs.json").read_text())
-    described["jobs"][0]["recipe"]["training"]["steps"] = steps
+    described["jobs"][0]["recipe"]["training"]["steps"] = described["jobs"][0]["enough"] = steps
     described["devices"] = environment().devices
     (work / "jobs.json").write_text(json.dumps(described))
     return pool.submit(_run, described["jobs"], work, time.time() + 120)
