@@ -50,6 +50,13 @@ def start(started: list[subprocess.Popen[str]], watch: Watch, *seconds: float) -
     return started[-1]
 
 
+def await_sign(watch: Watch, process: subprocess.Popen[str]) -> None:
+    path = watch.directory / str(process.pid)
+    before = path.stat().st_mtime_ns
+    while path.stat().st_mtime_ns == before:
+        time.sleep(0.01)
+
+
 def seen(watch: Watch, seconds: float) -> tuple[int, str] | None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not (silent := watch.silent()):
@@ -60,8 +67,9 @@ def seen(watch: Watch, seconds: float) -> tuple[int, str] | None:
 def test_a_stopped_process_is_named_after_the_patience_and_not_before(watch: Watch, started: list) -> None:
     process = start(started, watch, 60)
     assert seen(watch, 3) is None
+    await_sign(watch, process)
     process.send_signal(signal.SIGSTOP)
-    assert seen(watch, 1.5) is None
+    assert seen(watch, 1) is None
     assert seen(watch, 3) == (process.pid, "rank 7")
 
 
