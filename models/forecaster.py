@@ -1,7 +1,7 @@
 """The forecaster: per-window scaling -> patches -> LSTM core -> head -> distribution, as a difference from the season.
 
 Shapes: B windows, L context steps, N patches, R core output, F horizon, P parameters of a step's distribution, S season
-length.
+length, K methods of exponential smoothing.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from models.distributions import DISTRIBUTIONS, DistributionName, Forecast
 from models.forecaster_facts import Facts
 from models.heads.registry import HEADS, HeadConfig
 from models.heads.shape import HeadShape
+from models.inputs.damped_trend import damped_trend_forecast
 from models.inputs.numeric import NumericInput
 from models.inputs.scaling import SCALINGS, Scaling, last_observed, location_scale, seasonal_profile
+from models.inputs.season import Deseasonalised
 from models.inputs.theta import theta_forecast
 from models.panel import Windows
 from models.pooling import last_step
@@ -30,10 +32,10 @@ class ForecasterConfig(BaseModel):
     """One point of the search space.
 
     ``patch_length`` divides the context. ``skip`` is the naive forecast that the head corrects: the last value, or the
-    mean of the newest ``skip_seasons`` seasons; with none the head predicts the scaled value itself. ``theta`` lets the
-    core's output weigh, for each step, that forecast against the one of the Theta method, and is thus a hybrid of both,
-    as in Smyl (2020). ``highway`` adds a linear map of the whole context, past the core (Lai et al. 2018).
-    ``distribution`` is what is said of each step.
+    mean of the newest ``skip_seasons`` seasons; with none the head predicts the scaled value itself. ``theta`` and
+    ``damped`` let the core's output weigh, for each step, that forecast against those of the Theta method and of
+    exponential smoothing with a damped trend: hybrids, as in Smyl (2020). ``highway`` adds a linear map of the whole
+    context, past the core (Lai et al. 2018). ``distribution`` is what is said of each step.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +45,7 @@ class ForecasterConfig(BaseModel):
     skip: Literal["none", "last_value", "season"] = "none"
     skip_seasons: int = Field(1, ge=1)
     theta: bool = False
+    damped: bool = False
     highway: bool = False
     scaling: Scaling = "standard"
     core: CoreConfig
@@ -57,6 +60,9 @@ class ForecasterConfig(BaseModel):
             )
         return self
 
+
+SHORT_SEASON = 12
+"""Steps of a season up to which a search begins with damped trends: years of months, not days of hours."""
 
 HIGHWAY_STD = 1e-3
 """Of the first weights of a highway: a fresh model is nearly its skip."""
@@ -77,6 +83,7 @@ class Forecaster(nn.Module):
         leads = self.distribution.leads(facts.quantiles)
         self.register_buffer("leads_P", torch.tensor(leads, dtype=torch.float32), persistent=False)
         self.register_buffer("levels_Q", torch.tensor(facts.quantiles, dtype=torch.float64), persistent=False)
+        self.smoothings = [theta_forecast] * config.theta + [damped_trend_forecast] * config.damped
         shape = HeadShape(
             core=config.core,
             static_width=self.input.static_width,
@@ -84,14 +91,15 @@ class Forecaster(nn.Module):
             patch_length=config.patch_length,
             horizon=facts.horizon,
             parameters=len(leads),
-            skip=config.skip != "none" or config.theta or config.highway,
+            skip=config.skip != "none" or bool(self.smoothings) or config.highway,
         )
         self.head = config.head.build(shape)
-        self.theta_share = nn.Linear(config.core.output_size, facts.horizon) if config.theta else None
-        if self.theta_share is not None:
-            # Half of each until something is learned.
-            nn.init.zeros_(self.theta_share.weight)
-            nn.init.zeros_(self.theta_share.bias)
+        size = len(self.smoothings) * facts.horizon
+        self.mixture = nn.Linear(config.core.output_size, size) if self.smoothings else None
+        if self.mixture is not None:
+            # Equal parts until something is learned.
+            nn.init.zeros_(self.mixture.weight)
+            nn.init.zeros_(self.mixture.bias)
         self.highway = nn.Linear(config.context_length, facts.horizon) if config.highway else None
         if self.highway is not None:
             nn.init.normal_(self.highway.weight, std=HIGHWAY_STD)
@@ -105,11 +113,12 @@ class Forecaster(nn.Module):
         patches_BNX, lengths_B = self.input(windows, scaled_BL)
         h_BNR, state = self.core(patches_BNX, lengths_B)
         skip_BF = self._naive(scaled_BL)
-        if self.theta_share is not None:
-            theta_BF = theta_forecast(windows.target_BL, facts.season_length, facts.horizon)
-            theta_BF = (theta_BF - location_B[:, None]) / scale_B[:, None]
-            share_BF = torch.sigmoid(self.theta_share(last_step(h_BNR, lengths_B)))
-            skip_BF = torch.lerp(skip_BF, theta_BF.float(), share_BF)
+        if self.mixture is not None:
+            smoothed_BKF = self._smoothed(windows, location_B, scale_B)
+            logits_BKF = self.mixture(last_step(h_BNR, lengths_B)).unflatten(1, smoothed_BKF.shape[1:])
+            # The naive forecast, whose logit is 0, comes first.
+            shares_BKF = torch.softmax(nn.functional.pad(logits_BKF, (0, 0, 1, 0)), dim=1)
+            skip_BF = (shares_BKF * torch.cat([skip_BF[:, None], smoothed_BKF], dim=1)).sum(dim=1)
         if self.highway is not None:
             # Relative to the newest season, so that the map sees no level; what was not observed is at it.
             level_B = torch.nanmean(scaled_BL[:, -facts.season_length :], dim=1).nan_to_num()
@@ -117,6 +126,12 @@ class Forecaster(nn.Module):
         y_BFP = self.head(h_BNR, lengths_B, state, self.input.static(windows), self.input.known(windows), skip_BF)
         y_BFP = y_BFP + skip_BF[..., None] * self.leads_P
         return self.distribution(y_BFP, location_B, scale_B, self.levels_Q)
+
+    def _smoothed(self, windows: Windows, location_B: torch.Tensor, scale_B: torch.Tensor) -> torch.Tensor:
+        """Return what methods of exponential smoothing forecast, scaled: ``[B, K, F]``."""
+        plain = Deseasonalised.of(windows.target_BL, self.facts.season_length, self.facts.horizon)
+        forecast_BKF = torch.stack([forecast(plain) for forecast in self.smoothings], dim=1)
+        return ((forecast_BKF - location_B[:, None, None]) / scale_B[:, None, None]).float()
 
     def _naive(self, scaled_BL: torch.Tensor) -> torch.Tensor:
         """Return the naive forecast: ``[B, F]``."""
@@ -149,6 +164,7 @@ class ForecasterSpace:
             skip=skip,
             skip_seasons=trial.suggest_int("skip_seasons", 1, most) if skip == "season" and most > 1 else 1,
             theta=trial.suggest_categorical("theta", [False, True]),
+            damped=trial.suggest_categorical("damped", [False, True]),
             highway=trial.suggest_categorical("highway", [False, True]),
             scaling=trial.suggest_categorical("scaling", SCALINGS),
             core=CORES[core].suggest(trial),
@@ -174,6 +190,7 @@ class ForecasterSpace:
             "skip": self.skips[-1],
             "skip_seasons": min(2, *self.seasons),
             "theta": True,
+            "damped": self.facts.season_length <= SHORT_SEASON,
             "highway": False,
             "scaling": "standard",
             "core": "stacked_lstm",
@@ -197,7 +214,8 @@ class ForecasterSpace:
         covariates = self.facts.encoding.known_numeric or self.facts.encoding.known_categorical
         long = {"seasons": min(self.seasons, key=lambda k: abs(k - 14))}
         fine = {"patch_length": self.patch_lengths[-min(4, len(self.patch_lengths))]}
-        stepwise = {"head": "decoder", **fine, "skip_seasons": 1, "theta": False, "weighting": "none"}
+        plain = {"theta": False, "damped": False}
+        stepwise = {"head": "decoder", **fine, "skip_seasons": 1, **plain, "weighting": "none"}
         regular = {"num_layers": 1, "hidden_size": 128, "learning_rate": 1e-3, "weight_decay": 3e-2}
         variations: list[dict[str, Any]] = [
             *([stepwise] if covariates else []),
@@ -205,9 +223,9 @@ class ForecasterSpace:
             {"scaling": "mean_abs", "num_layers": 3, "skip_seasons": min(3, *self.seasons)},
             *([stepwise | long | {"theta": True}] if covariates else []),
             {"core": "dilated_lstm", **fine, "highway": True},
-            {"skip": "last_value", "theta": False, "weighting": "none", "dropout": 0.2},
+            {"skip": "last_value", **plain, "weighting": "none", "dropout": 0.2},
             {"head": "decoder", "skip_seasons": 1},
-            {"highway": True, "theta": False, **long, **regular},
+            {"highway": True, **plain, **long, **regular},
         ]
         return [start | variation for variation in variations]
 

@@ -74,6 +74,7 @@ MODEL_CHANGES: dict[str, Any] = {
     "skip": "last_value",
     "skip_seasons": 2,
     "theta": True,
+    "damped": True,
     "highway": True,
     "scaling": "mean_abs",
     "core": {"core": "stacked_lstm", "hidden_size": 9, "num_layers": 2},

@@ -9,6 +9,8 @@ from statsmodels.tsa.holtwinters import SimpleExpSmoothing
 from statsmodels.tsa.seasonal import seasonal_decompose
 
 from models.inputs import theta
+from models.inputs.season import Deseasonalised
+from models.inputs.season import _season as season_of
 from models.inputs.theta import ALPHAS, theta_forecast
 
 NAN = float("nan")
@@ -16,7 +18,7 @@ WAVE = np.array([0.8, 1.3, 1.1, 0.8])
 
 
 def forecast(*windows: list[float] | np.ndarray, season: int = 4, horizon: int = 6) -> np.ndarray:
-    return theta_forecast(torch.tensor(np.array(windows)), season, horizon).numpy()
+    return theta_forecast(Deseasonalised.of(torch.tensor(np.array(windows)), season, horizon)).numpy()
 
 
 def noisy(seed: int, steps: int = 48) -> np.ndarray:
@@ -58,7 +60,7 @@ def test_the_season_is_that_of_classical_decomposition(model: str, season: int) 
     x = level * np.tile(pattern, 8) if model == "multiplicative" else level + 40 * np.tile(pattern, 8)
     x = x + rng.normal(scale=0.5, size=len(x))
     expected = seasonal_decompose(x, model=model, period=season).seasonal[:season]
-    found = theta._season(torch.tensor(x)[None], season)
+    found = season_of(torch.tensor(x)[None], season)
     got = (found.factors if model == "multiplicative" else found.terms).numpy()[0]
     np.testing.assert_allclose(got, expected, rtol=0.01, atol=0.01 * np.ptp(expected))
 

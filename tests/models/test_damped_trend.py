@@ -1,0 +1,99 @@
+"""The forecast with a damped trend against statsmodels' smoothing, and where windows are hostile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from statsmodels.tsa.holtwinters import Holt
+
+from models.inputs import damped_trend
+from models.inputs.damped_trend import CONSTANTS, damped_trend_forecast
+from models.inputs.season import Deseasonalised
+
+NAN = float("nan")
+WAVE = np.array([0.8, 1.3, 1.1, 0.8])
+
+
+def forecast(*windows: list[float] | np.ndarray, season: int = 4, horizon: int = 6) -> np.ndarray:
+    return damped_trend_forecast(Deseasonalised.of(torch.tensor(np.array(windows)), season, horizon)).numpy()
+
+
+def noisy(seed: int, steps: int = 48) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return 20 + np.cumsum(rng.normal(0.3, 1.0, size=steps)) + rng.normal(size=steps)
+
+
+def smoothed(x: np.ndarray, constants: tuple[float, float, float], horizon: int) -> tuple[float, np.ndarray]:
+    """Return the sum of squared errors and the forecast, one step after the other."""
+    alpha, beta, phi = constants
+    level, trend, error = x[0], 0.0, 0.0
+    for value in x:
+        missed = value - (level + phi * trend)
+        error += missed**2
+        level, trend = level + phi * trend + alpha * missed, phi * trend + alpha * beta * missed
+    return error, level + trend * np.cumsum(phi ** np.arange(1, horizon + 1))
+
+
+@pytest.mark.parametrize("steps", [5, 31, 32, 33, 64, 100])
+def test_without_a_season_it_is_the_recursion_with_the_best_constants(steps: int) -> None:
+    chosen = set()
+    for seed in range(8):
+        x = noisy(seed, steps) if seed % 2 else 20 + np.random.default_rng(seed).normal(size=steps)
+        best = min(CONSTANTS, key=lambda constants: smoothed(x, constants, 6)[0])
+        chosen.add(best)
+        # Not further outside of what was seen than the range of that.
+        low, high = 2 * x.min() - x.max(), 2 * x.max() - x.min()
+        np.testing.assert_allclose(forecast(x, season=1)[0], smoothed(x, best, 6)[1].clip(low, high), rtol=1e-5)
+    assert len(chosen) > 1
+
+
+@pytest.mark.parametrize(("alpha", "beta", "phi"), [(0.3, 0.5, 0.9), (0.85, 0.15, 0.97)])
+def test_one_choice_of_constants_is_what_statsmodels_makes_of_it(
+    alpha: float, beta: float, phi: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(damped_trend, "CONSTANTS", [(alpha, beta, phi)])
+    x = noisy(1, 90)
+    model = Holt(x, damped_trend=True, initialization_method="known", initial_level=x[0], initial_trend=0.0)
+    fitted = model.fit(smoothing_level=alpha, smoothing_trend=beta, damping_trend=phi, optimized=False)
+    np.testing.assert_allclose(forecast(x, season=1)[0], fitted.forecast(6), rtol=1e-5)
+
+
+def test_a_trend_goes_on_and_is_damped() -> None:
+    steps = np.diff(forecast(np.arange(60.0), season=1, horizon=20)[0])
+    assert 0.8 < steps[0] <= 1
+    assert (np.diff(steps) < 0).all()
+
+
+def test_a_pattern_that_repeats_is_forecast_exactly() -> None:
+    np.testing.assert_allclose(forecast(np.tile(WAVE, 5)), [np.resize(WAVE, 6)], rtol=1e-5)
+    np.testing.assert_allclose(forecast([5.0] * 12, [-5.0] * 12), [[5.0] * 6, [-5.0] * 6], rtol=1e-5)
+
+
+def test_units_do_not_matter_and_what_lies_before_a_window_neither() -> None:
+    x = noisy(2) * np.tile(WAVE, 12)
+    np.testing.assert_allclose(
+        forecast(1e12 * x, 1e-12 * x), [1e12 * forecast(x)[0], 1e-12 * forecast(x)[0]], rtol=1e-5
+    )
+    np.testing.assert_allclose(forecast([NAN] * 7 + x.tolist())[0], forecast(x)[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        ([NAN] * 12, 0.0),
+        ([0.0] * 12, 0.0),
+        ([NAN] * 11 + [3.0], 3.0),
+        ([3.0] + [NAN] * 1199, 3.0),
+        ([7.0], 7.0),
+    ],
+)
+def test_hostile_windows_have_a_forecast(window: list[float], expected: float) -> None:
+    np.testing.assert_allclose(forecast(window), [[expected] * 6], rtol=1e-5)
+
+
+def test_a_missing_value_is_the_one_before() -> None:
+    x = noisy(3, 40)
+    gap, held = x.copy(), x.copy()
+    gap[20:23], held[20:23] = NAN, x[19]
+    np.testing.assert_allclose(forecast(gap, season=1), forecast(held, season=1), rtol=1e-5)
