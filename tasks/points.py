@@ -5,6 +5,8 @@ Optuna would rank trials that still run, or were pruned, behind all others.
 
 from __future__ import annotations
 
+from typing import Any
+
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -40,6 +42,10 @@ class Points:
                     )
                 )
         return passing
+
+    def recipe(self, one: Entry) -> dict[str, Any]:
+        """Return the recipe of a trial that has a value."""
+        return self._point(one).user_attrs["recipe"]
 
     def _point(self, one: Entry) -> FrozenTrial:
         if one.number in self._read:

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from tasks.trial_files import TrialFiles
 
-VERSION = 4
+VERSION = 5
 KEPT = 16
-"""Best trials of which the result keeps recipe, weights and outputs."""
+"""Trials of which the result keeps recipe, weights and outputs, the best one of each kind first."""
 FIT_SHARE = 0.25
 """Share of the time budget that is left to ``fit``, at most."""
 TAKEN_OVER = 5
@@ -103,17 +103,28 @@ def _search(
     if not hired.apart:
         studies.release(study)
     Crew(study, hired, search, metric, began).work(count)
-    best = studies.ranked(study)[:KEPT]
+    best = _kept(study)
     if not best:
         log = children.tail(key.work / "worker-0.log")
         told = f"no trial came to its first validation{_failures(study)}; the first worker's log ends:"
         raise RuntimeError(f"{told}\n{log}")
-    studies.settle(study, KEPT)
+    studies.settle(study, {trial.number for trial in best})
     facts = _write_result(study, best, files, out)
     wall = time.time() - began
     clock = total([path for path in files.fetch(".json") if path.name.startswith("clock-")])
     left = max(0.0, seconds(search.time_budget) - wall)
     return facts | {"seconds": round(wall, 1), "seconds_left": round(left, 1), "workers": count, "clock": clock}
+
+
+def _kept(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that ``fit`` may choose from, best first."""
+    from tasks import studies
+    from tasks.variety import kind_of, varied
+
+    trials = study.get_trials(deepcopy=False)
+    ranked = studies.leading(studies.entries(study))
+    kept = varied(ranked, lambda one: kind_of(trials[one.number].user_attrs["recipe"]), KEPT)
+    return [trials[one.number] for one in kept]
 
 
 def _failures(study: optuna.Study) -> str:

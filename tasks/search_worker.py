@@ -10,6 +10,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ from tasks.next_trial import Choice
 from tasks.shared import shared_store
 from tasks.signs_of_life import SignsOfLife
 from tasks.space import Narrowed
-from tasks.studies import entries, handle, leading, open_storage, progress, set_progress, standings
+from tasks.studies import Entry, entries, handle, leading, open_storage, progress, set_progress, standings
 from tasks.study_turn import turn
 from tasks.trial_files import TrialFiles
+from tasks.variety import kind_of, varied
 
 SHARE = 0.5
 """Part of the trials of a rung that climb the next one."""
@@ -41,7 +43,7 @@ FEWEST_TIMED = 5
 """Steps after which the time that one takes is known."""
 
 KEPT_FILES = 32
-"""Best trials whose weights are kept while the search runs."""
+"""Trials whose weights are kept while the search runs, more than its result has: one of those may still fail."""
 
 
 LEAST_SECONDS = 4.0
@@ -255,11 +257,14 @@ class Worker:
         self.files.remove_state(trial.number)
         # A trial that goes on may have written weights which the study does not know of yet.
         told = entries(self.study)
-        kept = {one.number for one in leading(told)[:KEPT_FILES]}
+        kept = {one.number for one in varied(leading(told), self._kind, KEPT_FILES)}
         gone = {one.number for one in told if one.state.is_finished()} - kept
         self.files.remove_best(gone - self._forgotten)
         self._forgotten = gone
         self._held = None
+
+    def _kind(self, one: Entry) -> Hashable:
+        return kind_of(self.choice.points.recipe(one))
 
     def _halve_batch(self, trial: FrozenTrial, reporting: optuna.Trial, error: str) -> None:
         """Let ``trial`` go on with half the batch, from where it stood; one that cannot be halved fails."""

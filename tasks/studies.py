@@ -218,9 +218,8 @@ def _give_back(study: optuna.Study, trial: FrozenTrial, blamed: bool) -> None:
         handle(study, trial).set_user_attr("worker", "")
 
 
-def settle(study: optuna.Study, best: int) -> None:
-    """End every trial that is left: the ``best`` ones are complete, the others were pruned by them."""
-    kept = {trial.number for trial in ranked(study)[:best]}
+def settle(study: optuna.Study, kept: set[int]) -> None:
+    """End every trial that is left: those of the numbers ``kept`` are complete, the others were pruned by them."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         found = progress(trial).best
         if trial.number in kept:
