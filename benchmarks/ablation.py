@@ -62,6 +62,7 @@ VARIANTS = {
     "quantiles alone": Variant({"space": {"distribution": ["quantiles"]}}),
     "default": Variant(changes=()),
     "default without Theta": Variant({"space": {"theta": [False]}}, changes=()),
+    "default without damped trend": Variant({"space": {"damped": [False]}}, changes=()),
 }
 ALONE = "no ensemble"
 
