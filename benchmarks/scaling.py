@@ -34,8 +34,8 @@ RESULT = Path(__file__).parent / "results" / "scaling.json"
 DATA_SET = "m1_monthly"
 POINT: dict[str, Any] = {
     "seasons": [5], "patch_length": [12], "skip": ["season"], "skip_seasons": [2], "theta": [False], "damped": [False],
-    "highway": [False], "scaling": ["standard"], "core": ["stacked_lstm"], "hidden_size": [64], "num_layers": [2],
-    "projection": [False], "dropout": [0.0], "dropout_mask": ["step"], "weight_drop": [0.0],
+    "highway": [False], "correction": [True], "scaling": ["standard"], "core": ["stacked_lstm"], "hidden_size": [64],
+    "num_layers": [2], "projection": [False], "dropout": [0.0], "dropout_mask": ["step"], "weight_drop": [0.0],
     "residual": [True], "layer_norm": [True], "head": ["direct"], "mlp_size": [0], "batch_size": [128],
 }  # fmt: skip
 MAX_STEPS = 800

@@ -44,6 +44,11 @@ class Forecast(ABC):
     def leads(cls, levels: Sequence[float]) -> list[bool]:
         """Say of each parameter whether it is a value of the series, which the skip is added to: P of them."""
 
+    @classmethod
+    @abstractmethod
+    def middle(cls, levels: Sequence[float]) -> int:
+        """Return which of the parameters says where the middle of the distribution lies: one that leads."""
+
     @abstractmethod
     def loss_BF(self, truth_BF: torch.Tensor) -> torch.Tensor:
         """Return each step's loss for the truth in the target's units, that is observed everywhere."""
@@ -72,6 +77,10 @@ class Quantiles(Forecast):
     def leads(cls, levels: Sequence[float]) -> list[bool]:
         return [True] * len(levels)
 
+    @classmethod
+    def middle(cls, levels: Sequence[float]) -> int:
+        return list(levels).index(0.5)
+
     def loss_BF(self, truth_BF: torch.Tensor) -> torch.Tensor:
         levels_Q = self.levels_Q.to(self.y_BFP.dtype)
         error_BFQ = self.scaled(truth_BF)[..., None] - self.y_BFP
@@ -87,6 +96,10 @@ class StudentT(Forecast):
     @classmethod
     def leads(cls, levels: Sequence[float]) -> list[bool]:
         return [True, False, False]
+
+    @classmethod
+    def middle(cls, levels: Sequence[float]) -> int:
+        return 0
 
     def loss_BF(self, truth_BF: torch.Tensor) -> torch.Tensor:
         location_BF, scale_BF, freedom_BF = self._parameters()
@@ -115,6 +128,10 @@ class NegativeBinomial(Forecast):
     @classmethod
     def leads(cls, levels: Sequence[float]) -> list[bool]:
         return [True, False]
+
+    @classmethod
+    def middle(cls, levels: Sequence[float]) -> int:
+        return 0
 
     def loss_BF(self, truth_BF: torch.Tensor) -> torch.Tensor:
         mean_BF, dispersion_BF = self._parameters()

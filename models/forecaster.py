@@ -35,7 +35,9 @@ class ForecasterConfig(BaseModel):
     mean of the newest ``skip_seasons`` seasons; with none the head predicts the scaled value itself. ``theta`` and
     ``damped`` let the core's output weigh, for each step, that forecast against those of the Theta method and of
     exponential smoothing with a damped trend: hybrids, as in Smyl (2020). ``highway`` adds a linear map of the whole
-    context, past the core (Lai et al. 2018). ``distribution`` is what is said of each step.
+    context, past the core (Lai et al. 2018). Without ``correction`` the middle of the forecast is what these give and
+    the head says how the rest lies around it: a combination of forecasts by features, as in Montero-Manso et al. (2020).
+    ``distribution`` is what is said of each step.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +49,7 @@ class ForecasterConfig(BaseModel):
     theta: bool = False
     damped: bool = False
     highway: bool = False
+    correction: bool = True
     scaling: Scaling = "standard"
     core: CoreConfig
     head: Annotated[HeadConfig, Field(discriminator="head")]
@@ -80,7 +83,7 @@ class Forecaster(nn.Module):
         self.input = NumericInput(facts.encoding, facts.calendar_width, config.patch_length)
         self.core = config.core.build(self.input.patch_width)
         self.distribution = DISTRIBUTIONS[config.distribution]
-        leads = self.distribution.leads(facts.quantiles)
+        leads, self.middle = self.distribution.leads(facts.quantiles), self.distribution.middle(facts.quantiles)
         self.register_buffer("leads_P", torch.tensor(leads, dtype=torch.float32), persistent=False)
         self.register_buffer("levels_Q", torch.tensor(facts.quantiles, dtype=torch.float64), persistent=False)
         self.smoothings = [theta_forecast] * config.theta + [damped_trend_forecast] * config.damped
@@ -124,6 +127,8 @@ class Forecaster(nn.Module):
             level_B = torch.nanmean(scaled_BL[:, -facts.season_length :], dim=1).nan_to_num()
             skip_BF = skip_BF + self.highway((scaled_BL - level_B[:, None]).nan_to_num().float())
         y_BFP = self.head(h_BNR, lengths_B, state, self.input.static(windows), self.input.known(windows), skip_BF)
+        if not config.correction:
+            y_BFP = y_BFP - y_BFP[..., self.middle, None] * self.leads_P
         y_BFP = y_BFP + skip_BF[..., None] * self.leads_P
         return self.distribution(y_BFP, location_B, scale_B, self.levels_Q)
 
@@ -166,6 +171,7 @@ class ForecasterSpace:
             theta=trial.suggest_categorical("theta", [False, True]),
             damped=trial.suggest_categorical("damped", [False, True]),
             highway=trial.suggest_categorical("highway", [False, True]),
+            correction=trial.suggest_categorical("correction", [False, True]),
             scaling=trial.suggest_categorical("scaling", SCALINGS),
             core=CORES[core].suggest(trial),
             head=HEADS[head].suggest(trial),
@@ -184,14 +190,16 @@ class ForecasterSpace:
 
     def portfolio(self) -> list[dict[str, Any]]:
         """Return points that the search begins with, best guess first: ``benchmarks/portfolio.py`` chose them."""
+        short = self.facts.season_length <= SHORT_SEASON
         start: dict[str, Any] = {
             "seasons": min(self.seasons, key=lambda k: abs(k - 5)),
             "patch_length": self.patch_lengths[-1],
             "skip": self.skips[-1],
             "skip_seasons": min(2, *self.seasons),
             "theta": True,
-            "damped": self.facts.season_length <= SHORT_SEASON,
+            "damped": short,
             "highway": False,
+            "correction": True,
             "scaling": "standard",
             "core": "stacked_lstm",
             "hidden_size": 64,
@@ -220,6 +228,7 @@ class ForecasterSpace:
         variations: list[dict[str, Any]] = [
             *([stepwise] if covariates else []),
             {},
+            *([{"correction": False}] if short else []),
             {"scaling": "mean_abs", "num_layers": 3, "skip_seasons": min(3, *self.seasons)},
             *([stepwise | long | {"theta": True}] if covariates else []),
             {"core": "dilated_lstm", **fine, "highway": True},

@@ -16,6 +16,7 @@ from forecasters import ENCODINGS, make_forecaster, windows_of
 from panels import RICH, make_facts, make_panel
 
 from models import bundle
+from models.distributions import DISTRIBUTIONS
 from models.encoding import Affine
 from models.forecast_bundle import Bundle
 from models.forecaster import Forecaster, ForecasterConfig, ForecasterSpace
@@ -76,6 +77,7 @@ MODEL_CHANGES: dict[str, Any] = {
     "theta": True,
     "damped": True,
     "highway": True,
+    "correction": False,
     "scaling": "mean_abs",
     "core": {"core": "stacked_lstm", "hidden_size": 9, "num_layers": 2},
     "head": {"head": "decoder"},
@@ -100,6 +102,21 @@ def base() -> dict[str, Any]:
 def test_every_field_of_the_forecaster_config_changes_the_forecast(field: str) -> None:
     changed = ForecasterConfig.model_validate(base() | {field: MODEL_CHANGES[field]})
     assert not torch.equal(output_of(changed), output_of(ForecasterConfig.model_validate(base())))
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+@pytest.mark.parametrize("head", ["direct", "decoder"])
+def test_without_correction_the_middle_is_the_naive_forecast(head: str, distribution: str) -> None:
+    """In scaled units, before a mean of counts is made positive."""
+    facts = make_facts(RICH)
+    told = base() | {"head": {"head": head}, "distribution": distribution, "skip_seasons": 2}
+    model = Forecaster(ForecasterConfig.model_validate(told | {"correction": False}), facts).eval()
+    _, windows = windows_of(facts, model.config.context_length)
+    forecast = model(windows)
+    naive_BF = model._naive(forecast.scaled(windows.target_BL))
+    torch.testing.assert_close(forecast.y_BFP[..., model.middle], naive_BF)
+    spread_BF = forecast.y_BFP.max(dim=2).values - forecast.y_BFP.min(dim=2).values
+    assert (spread_BF > 0).all(), "the rest lies around it"
 
 
 @pytest.mark.parametrize("head", [DirectHeadConfig(mlp_size=16), DirectHeadConfig(attention=True)])
