@@ -36,7 +36,7 @@ class ForecasterConfig(BaseModel):
     ``damped`` let the core's output weigh, for each step, that forecast against those of the Theta method and of
     exponential smoothing with a damped trend: hybrids, as in Smyl (2020). ``highway`` adds a linear map of the whole
     context, past the core (Lai et al. 2018). Without ``correction`` the middle of the forecast is what these give and
-    the head says how the rest lies around it: a combination of forecasts by features, as in Montero-Manso et al. (2020).
+    the head says how the rest lies around it: they are combined by features, as in Montero-Manso et al. (2020).
     ``distribution`` is what is said of each step.
     """
 
