@@ -32,7 +32,7 @@ def forecast_with_core(name: str, seed: int) -> None:
     facts, core = make_facts(RICH), fixed(CORES[name], seed, hidden_size=32, num_layers=2)
     skip, scaling = ["none", "last_value", "season"][seed], ["standard", "season_change", "mean_abs"][seed]
     changes: dict[str, Any] = {"core": core, "skip": skip, "scaling": scaling}
-    changes |= {"theta": True, "damped": True, "highway": True}
+    changes |= {"theta": True, "damped": True, "highway": True, "correction": seed % 2 == 0}
     weighting: Any = ["none", "error_scale"][seed % 2]
     model = make_forecaster(facts, HEAD_CASES[seed % len(HEAD_CASES)], seed, **changes)
     _learn_and_forecast(model, TrainingConfig(steps=3, batch_size=6, weighting=weighting))
