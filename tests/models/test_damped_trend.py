@@ -97,3 +97,10 @@ def test_a_missing_value_is_the_one_before() -> None:
     gap, held = x.copy(), x.copy()
     gap[20:23], held[20:23] = NAN, x[19]
     np.testing.assert_allclose(forecast(gap, season=1), forecast(held, season=1), rtol=1e-5)
+
+
+def test_mixed_precision_changes_nothing() -> None:
+    windows = [noisy(seed) for seed in range(20)]
+    expected = forecast(*windows)
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(forecast(*windows), expected)
