@@ -120,7 +120,7 @@ def untrained(dataset: Dataset, seed: int, noise: float = 0.0, head: str = "dire
     """Commit a bundle of one forecaster that has learned nothing, its weights disturbed by ``noise``."""
     facts = ForecastDataset(store.path(dataset)).facts
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
-    study.enqueue_trial({"head": head})
+    study.enqueue_trial({"head": head, "damped": False, "correction": True})
     torch.manual_seed(seed)
     forecaster = Forecaster(ForecasterSpace(facts).suggest(study.ask()), facts)
     with torch.no_grad():
