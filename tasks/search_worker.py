@@ -10,7 +10,6 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +30,16 @@ from tasks.next_trial import Choice
 from tasks.shared import shared_store
 from tasks.signs_of_life import SignsOfLife
 from tasks.space import Narrowed
-from tasks.studies import Entry, entries, handle, leading, open_storage, progress, set_progress, standings
+from tasks.studies import entries, handle, open_storage, progress, set_progress, standings
 from tasks.study_turn import turn
 from tasks.trial_files import TrialFiles
-from tasks.variety import kind_of, varied
+from tasks.variety import Keeper
 
 SHARE = 0.5
 """Part of the trials of a rung that climb the next one."""
 
 FEWEST_TIMED = 5
 """Steps after which the time that one takes is known."""
-
-KEPT_FILES = 32
-"""Trials whose weights are kept while the search runs, more than its result has: one of those may still fail."""
-
 
 LEAST_SECONDS = 4.0
 """Seconds for which a trial is trained, though time is up, if no trial has a value."""
@@ -83,9 +78,8 @@ class Worker:
         self.signs = SignsOfLife(self.storage)
         self.ladder = self.learner.ladder()
         self.choice = Choice(self.study, self.learner, assignment, self.share)
+        self.keeper = Keeper(self.files, self.choice.points)
         self._ended: set[int] = set()
-        self._forgotten: set[int] = set()
-        """Trials whose files are gone: to remove them again would cost more, the longer the search."""
         self._held: tuple[int, Optimisation] | None = None
         """The trial that was trained last, as it stands: it need not be read again if it goes on."""
 
@@ -255,16 +249,8 @@ class Worker:
         self.study.tell(trial.number, value, state=state)
         self._ended.add(trial.number)
         self.files.remove_state(trial.number)
-        # A trial that goes on may have written weights which the study does not know of yet.
-        told = entries(self.study)
-        kept = {one.number for one in varied(leading(told), self._kind, KEPT_FILES)}
-        gone = {one.number for one in told if one.state.is_finished()} - kept
-        self.files.remove_best(gone - self._forgotten)
-        self._forgotten = gone
+        self.keeper.forget(entries(self.study))
         self._held = None
-
-    def _kind(self, one: Entry) -> Hashable:
-        return kind_of(self.choice.points.recipe(one))
 
     def _halve_batch(self, trial: FrozenTrial, reporting: optuna.Trial, error: str) -> None:
         """Let ``trial`` go on with half the batch, from where it stood; one that cannot be halved fails."""

@@ -10,7 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from tasks.studies import Entry
+from tasks.points import Points
+from tasks.studies import Entry, leading
+from tasks.trial_files import TrialFiles
+
+KEPT_FILES = 32
+"""Trials whose weights are kept while the search runs, more than its result has: one of those may still fail."""
 
 
 def kind_of(recipe: dict[str, Any]) -> Hashable:
@@ -35,3 +40,28 @@ def varied(ranked: list[Entry], kind: Callable[[Entry], Hashable], most: int) ->
     kept = sorted(ranked, key=lambda one: rounds[one.number])[:most]
     numbers = {one.number for one in kept}
     return [one for one in ranked if one.number in numbers]
+
+
+class Keeper:
+    """Removes weights and outputs of the trials that have ended and will not be kept."""
+
+    def __init__(self, files: TrialFiles, points: Points) -> None:
+        self.files, self.points = files, points
+        self._kinds: dict[int, Hashable] = {}
+        self._forgotten: set[int] = set()
+        """Trials whose files are gone: to remove them again would cost more, the longer the search."""
+
+    def forget(self, told: list[Entry]) -> None:
+        """Remove the files of those of the entries ``told`` that have ended and are not among the best of each kind.
+
+        A trial that goes on may have written weights which the study does not know of yet.
+        """
+        kept = {one.number for one in varied(leading(told), self._kind, KEPT_FILES)}
+        gone = {one.number for one in told if one.state.is_finished()} - kept
+        self.files.remove_best(gone - self._forgotten)
+        self._forgotten = gone
+
+    def _kind(self, one: Entry) -> Hashable:
+        if one.number not in self._kinds:
+            self._kinds[one.number] = kind_of(self.points.recipe(one))
+        return self._kinds[one.number]

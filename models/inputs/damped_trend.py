@@ -22,12 +22,11 @@ import torch
 from torch import nn
 
 from models.inputs.season import Deseasonalised
+from models.inputs.theta import BLOCK
 
 ALPHAS, BETA, PHIS = (0.05, 0.1, 0.2, 0.35, 0.55, 0.85), 0.15, (0.85, 0.97)
 CONSTANTS = [(alpha, 0.0, 1.0) for alpha in ALPHAS] + [(alpha, BETA, phi) for alpha in ALPHAS for phi in PHIS]
 """Choices of alpha, beta and phi."""
-BLOCK = 32
-"""Steps that are smoothed by one product of matrices; block follows upon block."""
 
 
 def damped_trend_forecast(windows: Deseasonalised) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The forecast with a damped trend against statsmodels' smoothing, and where windows are hostile."""
+"""The forecast with a damped trend against statsmodels' smoothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from models.inputs.damped_trend import CONSTANTS, damped_trend_forecast
 from models.inputs.season import Deseasonalised
 
 NAN = float("nan")
-WAVE = np.array([0.8, 1.3, 1.1, 0.8])
 
 
 def forecast(*windows: list[float] | np.ndarray, season: int = 4, horizon: int = 6) -> np.ndarray:
@@ -63,33 +62,6 @@ def test_a_trend_goes_on_and_is_damped() -> None:
     steps = np.diff(forecast(np.arange(60.0), season=1, horizon=20)[0])
     assert 0.8 < steps[0] <= 1
     assert (np.diff(steps) < 0).all()
-
-
-def test_a_pattern_that_repeats_is_forecast_exactly() -> None:
-    np.testing.assert_allclose(forecast(np.tile(WAVE, 5)), [np.resize(WAVE, 6)], rtol=1e-5)
-    np.testing.assert_allclose(forecast([5.0] * 12, [-5.0] * 12), [[5.0] * 6, [-5.0] * 6], rtol=1e-5)
-
-
-def test_units_do_not_matter_and_what_lies_before_a_window_neither() -> None:
-    x = noisy(2) * np.tile(WAVE, 12)
-    np.testing.assert_allclose(
-        forecast(1e12 * x, 1e-12 * x), [1e12 * forecast(x)[0], 1e-12 * forecast(x)[0]], rtol=1e-5
-    )
-    np.testing.assert_allclose(forecast([NAN] * 7 + x.tolist())[0], forecast(x)[0], rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("window", "expected"),
-    [
-        ([NAN] * 12, 0.0),
-        ([0.0] * 12, 0.0),
-        ([NAN] * 11 + [3.0], 3.0),
-        ([3.0] + [NAN] * 1199, 3.0),
-        ([7.0], 7.0),
-    ],
-)
-def test_hostile_windows_have_a_forecast(window: list[float], expected: float) -> None:
-    np.testing.assert_allclose(forecast(window), [[expected] * 6], rtol=1e-5)
 
 
 def test_a_missing_value_is_the_one_before() -> None:

@@ -69,7 +69,7 @@ def test_a_stopped_process_is_named_after_the_patience_and_not_before(watch: Wat
     assert seen(watch, 3) is None
     await_sign(watch, process)
     process.send_signal(signal.SIGSTOP)
-    assert seen(watch, 1) is None
+    assert seen(watch, 1.5) is None
     assert seen(watch, 3) == (process.pid, "rank 7")
 
 

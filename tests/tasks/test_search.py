@@ -20,7 +20,7 @@ from searches import opened, prepared, worker
 
 from models import bundle
 from models.optimisation import Optimisation, begin_with
-from tasks import search_worker, store
+from tasks import store, variety
 from tasks.environment import environment
 from tasks.kinds.kind import LearnerOptions
 from tasks.kinds.registry import kind
@@ -234,7 +234,7 @@ def test_a_trial_that_ends_takes_no_weights_from_one_that_another_worker_has_on_
 ) -> None:
     """Its weights are written before the study knows its value."""
     run(dataset, study, tmp_path, SEARCH.model_copy(update={"max_trials": 1}))
-    monkeypatch.setattr(search_worker, "KEPT_FILES", 0)
+    monkeypatch.setattr(variety, "KEPT_FILES", 0)
     files, trained = TrialFiles(tmp_path), worker(dataset, SEARCH, tmp_path, study.study_name)
     going_on, ending = (trained.choice.begin(entries(study)) for _ in range(2))
     for trial in (going_on, ending):
