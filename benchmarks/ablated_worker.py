@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from models import forecaster
+from models import forecaster_space
 from tasks import halving, search_worker
 from tasks.kinds.forecast_learner import ForecastLearner
 
@@ -16,7 +16,7 @@ ABLATED = "ABLATED"
 
 def offering_all() -> None:
     """Let the search try what it tries by default only where it is named."""
-    forecaster.offered = lambda trial, choices, others: [*choices, *others]
+    forecaster_space.offered = lambda trial, choices, others: [*choices, *others]
 
 
 def without_portfolio() -> None:

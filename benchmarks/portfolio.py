@@ -90,8 +90,8 @@ def train(name: str, point: dict[str, Any], home: Path) -> float:
 def drawn(points: int) -> list[dict[str, Any]]:
     """Return the points: today's portfolio first, then random ones, all as a monthly data set has them."""
     from models.encoding import Encoding
-    from models.forecaster import ForecasterSpace
     from models.forecaster_facts import Facts
+    from models.forecaster_space import ForecasterSpace
     from models.training_config import TrainingConfig
 
     facts = Facts(

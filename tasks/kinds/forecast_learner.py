@@ -13,7 +13,8 @@ from torch import nn
 
 from models import bundle
 from models.forecast_bundle import Bundle
-from models.forecaster import Forecaster, ForecasterConfig, ForecasterSpace
+from models.forecaster import Forecaster, ForecasterConfig
+from models.forecaster_space import ForecasterSpace
 from models.optimisation import Optimisation
 from models.panel import Panel
 from models.sampling import WindowSampler

@@ -14,7 +14,7 @@ from scipy import stats
 from torch.nn.functional import softplus
 
 from models.distributions import DISTRIBUTIONS, Forecast, NegativeBinomial, StudentT
-from models.forecaster import ForecasterSpace
+from models.forecaster_space import ForecasterSpace
 
 LEVELS = [0.05, 0.1, 0.5, 0.9, 0.99]
 B, F = 4, 6

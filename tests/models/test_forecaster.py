@@ -19,7 +19,8 @@ from models import bundle
 from models.distributions import DISTRIBUTIONS
 from models.encoding import Affine
 from models.forecast_bundle import Bundle
-from models.forecaster import Forecaster, ForecasterConfig, ForecasterSpace
+from models.forecaster import Forecaster, ForecasterConfig
+from models.forecaster_space import ForecasterSpace
 from models.heads.direct import DirectHeadConfig
 from models.heads.registry import HEADS
 from models.training_config import TrainingConfig

@@ -14,7 +14,8 @@ import torch
 from pydantic import BaseModel
 
 from models import bundle
-from models.forecaster import Forecaster, ForecasterSpace
+from models.forecaster import Forecaster
+from models.forecaster_space import ForecasterSpace
 from models.problem import Forecast
 from tasks import store
 from tasks.errors import InputError

@@ -10,7 +10,7 @@ from panels import make_facts
 from pydantic import BaseModel, model_validator
 
 from models.cores.stacked_lstm import StackedLSTMConfig
-from models.forecaster import ForecasterSpace
+from models.forecaster_space import ForecasterSpace
 from models.suggest import Suggest
 from models.training_config import TrainingConfig
 from tasks import space
