@@ -38,6 +38,10 @@ CHROMIUM = [
 ]
 
 
+SHARED_SERVERS = ("up", "running", "prefect_api")
+"""Fixtures of a session that start servers, which takes half a minute of a processor, and some more while they idle."""
+
+
 @dataclass(frozen=True)
 class Up:
     """A running ``carousel up``: its process, its addresses, its home, and the directory where flows run."""
@@ -50,6 +54,18 @@ class Up:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(timeout=60)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file in one process, and all files that share servers in the same one: these start once."""
+    servers: dict[Path, str] = {}
+    for item in items:
+        for name in SHARED_SERVERS:
+            if name in getattr(item, "fixturenames", ()):
+                servers.setdefault(item.path, name)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(servers.get(item.path, item.path.relative_to(ROOT).as_posix())))
 
 
 @pytest.fixture(scope="session", autouse=True)
