@@ -11,7 +11,7 @@ demo: $(VENV)/.examples examples/data/.written ## install, and run the first exa
 	$(BIN)/carousel run examples/tourism.yaml
 
 test: $(VENV)/.development examples/data/.written ## run all tests, in three processes: many wait for servers and clocks
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.development ## check style, types and layers
 	$(BIN)/ruff check --no-cache

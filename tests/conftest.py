@@ -38,8 +38,16 @@ CHROMIUM = [
 ]
 
 
-SHARED_SERVERS = ("up", "running", "prefect_api")
-"""Fixtures of a session that start servers, which takes half a minute of a processor, and some more while they idle."""
+SHARED_SERVERS = {
+    "up": ["test_degraded", "test_up"],
+    "prefect_api": ["test_distributed", "test_recovery", "test_refusal", "test_stages_alone"],
+    "running": [
+        *["test_automations", "test_deployed_runs", "test_doctor", "test_forms", "test_monitor_flow"],
+        *["test_own_pages", "test_schedules", "test_secrets", "test_trials", "test_turns"],
+    ],
+}
+"""Fixtures of a session that start servers, and the files that use them, which run in one process: to start them takes
+half a minute of a processor, and while they idle they take some more."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +64,27 @@ class Up:
         return self.process.wait(timeout=60)
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file in one process, and those of all files that share servers in the same one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    groups = {file: server for server, files in SHARED_SERVERS.items() for file in files}
+
+    class SharingServers(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return groups.get(Path(file).stem, file)
+
+    return SharingServers(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file in one process, and all files that share servers in the same one: these start once."""
-    servers: dict[Path, str] = {}
+    """Refuse a file that would start a server of its own for want of a line in ``SHARED_SERVERS``."""
     for item in items:
-        for name in SHARED_SERVERS:
-            if name in getattr(item, "fixturenames", ()):
-                servers.setdefault(item.path, name)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(servers.get(item.path, item.path.relative_to(ROOT).as_posix())))
+        for server, files in SHARED_SERVERS.items():
+            if server in getattr(item, "fixturenames", ()) and item.path.stem not in files:
+                raise pytest.UsageError(f"{item.path} uses '{server}': name it in SHARED_SERVERS of tests/conftest.py")
 
 
 @pytest.fixture(scope="session", autouse=True)
