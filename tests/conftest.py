@@ -66,7 +66,9 @@ class Up:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep the tests of a file in one process, and those of all files that share servers in the same one."""
+    """Keep with each other not only the tests of a file, but those of all files that share servers."""
+    if config.getoption("dist") != "loadfile":
+        return None
     from xdist.scheduler import LoadFileScheduling
 
     groups = {file: server for server, files in SHARED_SERVERS.items() for file in files}

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 from statsmodels.tsa.seasonal import seasonal_decompose
+from windows import NAN, WAVE, Method, forecast, wandering
 
 from models.inputs.damped_trend import damped_trend_forecast
-from models.inputs.season import Deseasonalised, _season
+from models.inputs.season import _season
 from models.inputs.theta import theta_forecast
 
-Method = Callable[[Deseasonalised], torch.Tensor]
-NAN = float("nan")
-WAVE = np.array([0.8, 1.3, 1.1, 0.8])
 METHODS = pytest.mark.parametrize(("method", "rtol"), [(theta_forecast, 1e-9), (damped_trend_forecast, 1e-5)])
-
-
-def forecast(method: Method, *windows: list[float] | np.ndarray, horizon: int = 6) -> np.ndarray:
-    return method(Deseasonalised.of(torch.tensor(np.array(windows)), 4, horizon)).numpy()
-
-
-def noisy(seed: int, steps: int = 48) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return 20 + np.cumsum(rng.normal(size=steps)) + rng.normal(size=steps)
 
 
 @pytest.mark.parametrize(("model", "season"), [("additive", 4), ("multiplicative", 4), ("additive", 7)])
@@ -57,7 +44,7 @@ def test_noise_has_no_season() -> None:
 
 @METHODS
 def test_units_do_not_matter_and_what_lies_before_a_window_neither(method: Method, rtol: float) -> None:
-    x = noisy(2) * np.tile(WAVE, 12)
+    x = wandering(2) * np.tile(WAVE, 12)
     expected = forecast(method, x)[0]
     np.testing.assert_allclose(forecast(method, 1e12 * x, 1e-12 * x), [1e12 * expected, 1e-12 * expected], rtol=rtol)
     np.testing.assert_allclose(forecast(method, [NAN] * 7 + x.tolist())[0], expected, rtol=rtol)

@@ -6,28 +6,16 @@ import numpy as np
 import pytest
 import torch
 from statsmodels.tsa.holtwinters import SimpleExpSmoothing
+from windows import NAN, WAVE, forecast, wandering
 
 from models.inputs import theta
-from models.inputs.season import Deseasonalised
 from models.inputs.theta import ALPHAS, theta_forecast
-
-NAN = float("nan")
-WAVE = np.array([0.8, 1.3, 1.1, 0.8])
-
-
-def forecast(*windows: list[float] | np.ndarray, season: int = 4, horizon: int = 6) -> np.ndarray:
-    return theta_forecast(Deseasonalised.of(torch.tensor(np.array(windows)), season, horizon)).numpy()
-
-
-def noisy(seed: int, steps: int = 48) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return 20 + np.cumsum(rng.normal(size=steps)) + rng.normal(size=steps)
 
 
 @pytest.mark.parametrize("steps", [6, 31, 32, 33, 100])
 def test_without_a_season_it_is_exponential_smoothing_and_half_the_slope(steps: int) -> None:
     for seed in range(3):
-        x = noisy(seed, steps)
+        x = wandering(seed, steps)
         smoothed = []
         for alpha in ALPHAS:
             # Sums that are divided by the sum of their weights, one step at a time.
@@ -38,19 +26,19 @@ def test_without_a_season_it_is_exponential_smoothing_and_half_the_slope(steps: 
             smoothed.append((error, level / weight))
         slope = np.polyfit(np.arange(steps), x, 1)[0]
         expected = min(smoothed)[1] + slope / 2 * np.arange(1, 7)
-        np.testing.assert_allclose(forecast(x, season=1)[0], expected, rtol=1e-9)
+        np.testing.assert_allclose(forecast(theta_forecast, x, season=1)[0], expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("alpha", [0.3, 0.95])
 def test_a_long_window_is_smoothed_as_statsmodels_does(alpha: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(theta, "ALPHAS", (alpha,))
-    x = noisy(0, 300)
+    x = wandering(0, 300)
     fitted = SimpleExpSmoothing(x, initialization_method="known", initial_level=x[0]).fit(alpha, optimized=False)
     level = theta._newest_level(torch.tensor(x)[None])
     np.testing.assert_allclose(level.numpy(), fitted.forecast(1), rtol=1e-9)
 
 
 def test_missing_values_are_passed_over() -> None:
-    x = noisy(3, 400) * np.tile(WAVE, 100)
+    x = wandering(3, 400) * np.tile(WAVE, 100)
     gaps = np.where(np.random.default_rng(0).random(400) < 0.05, NAN, x)
-    np.testing.assert_allclose(forecast(gaps), forecast(x), rtol=0.1)
+    np.testing.assert_allclose(forecast(theta_forecast, gaps), forecast(theta_forecast, x), rtol=0.1)
